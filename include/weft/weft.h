@@ -1,0 +1,257 @@
+/* weft.h - green threads woven over every core
+ *
+ * Words      A task is a function that runs as a coroutine.  Workers are the
+ *            OS threads that run tasks; idle ones steal from the others.  A root
+ *            is a serial domain: tasks of one root are concurrent but never
+ *            parallel.  A scope owns the tasks started in it and does not close
+ *            before they have ended.
+ * Errors     A call that can fail returns 0 (or a count) or a negative errno
+ *            value.  errno itself is unspecified after a call, but is always
+ *            the calling task's own: see weft_errno_location below.
+ * Deadlines  A call that can wait takes, last, the moment to give up, on
+ *            CLOCK_MONOTONIC in nanoseconds: WEFT_NEVER waits for good, 0 only
+ *            tries.  Too late: -ETIMEDOUT (a mere try: -EAGAIN).  What can be
+ *            done at once is done, also past the deadline.
+ * Cancelling In a cancelled scope every call that takes a deadline returns the
+ *            scope's reason instead of waiting, a mere try too.  What can be
+ *            done at once is done.  The first reason sticks; it reaches all
+ *            inner scopes and spawned tasks before it wakes anybody.  The
+ *            scope's opener is cancelled with it, until it closes it.
+ * Ordering   What a task did before it spawned, ended, cancelled or closed is
+ *            seen by whoever runs, awaits or is woken as a consequence; what a
+ *            task of a root did, by the root's next.
+ * Fairness   Nothing that is ready waits for ever while others go on.  A call
+ *            that can wait (await, yield, close) lets others run every so
+ *            often even when it need not wait.
+ * Threads    Calls that wait work in a plain pthread too, with or without a
+ *            runtime: there they block the thread.  Calls that need a task
+ *            return -EPERM in a plain thread: weft_scope_open, _go and _close,
+ *            weft_go, weft_stats.  weft_spawn stops the program with a message
+ *            there, weft_for runs on that thread, weft_yield yields the thread,
+ *            weft_check is 0.  Any thread may cancel a task or a scope.  No
+ *            call is made from a signal handler.  After fork the child only
+ *            execs or exits.
+ * Lifetime   An object that nobody waits on and that nobody will call again may
+ *            be destroyed, or its storage used again, at once: a call whose
+ *            effect another has seen does not touch the object again.
+ * Misuse     What only a broken program does stops it with a message.
+ */
+#ifndef WEFT_H
+#define WEFT_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define WEFT_VERSION "0.1.0"
+
+#if defined(__GNUC__)
+#define WEFT_API __attribute__((visibility("default")))
+#else
+#define WEFT_API
+#endif
+
+/* A task's body: 0 or more is success, a negative errno value an error. */
+typedef int weft_fn(void *arg);
+
+/* Nanoseconds on CLOCK_MONOTONIC. */
+typedef int64_t weft_time;
+
+#define WEFT_NEVER INT64_MAX
+#define WEFT_US    ((weft_time)1000)
+#define WEFT_MS    ((weft_time)1000000)
+#define WEFT_SEC   ((weft_time)1000000000)
+
+/* ---- running ------------------------------------------------------------ */
+
+/* How a runtime is made.  A field left at zero takes its default.  A caller
+ * that was compiled with a shorter struct gets zeros for the rest; one with a
+ * longer struct is served if what weft does not know of is zero, and refused
+ * with -E2BIG otherwise. */
+struct weft_options {
+    size_t   size;       /* of this struct, as the caller was compiled; else -EINVAL */
+    unsigned workers;    /* threads that run tasks; at most 1024, else -EINVAL.  Default: the CPUs
+                            this process may really use (affinity and cgroup quotas) */
+    size_t   stack_size; /* bytes per task, 16 KiB to 1 GiB, else -EINVAL; rounded up to a power of two.
+                            Default 64 KiB (256 KiB with a sanitizer); guarded, committed page by page */
+    bool     one_root;   /* the whole program on one root: concurrent, never parallel */
+    uint64_t seed;       /* not 0: one worker, and every choice is drawn from the seed, so that
+                            the same seed replays the same schedule */
+    int      deadlock;   /* report deadlocks: 0: in weft_run, 1: here too, -1: never */
+};
+
+/* WEFT_OPTIONS(.workers = 2): a pointer to options.  In C; C++ fills the struct. */
+#define WEFT_OPTIONS(...) (&(const struct weft_options){.size = sizeof(struct weft_options), __VA_ARGS__})
+
+/* Starts a runtime, runs fn(arg) in it as a task, waits for every task, stops
+ * the runtime.  Returns fn's result, or why the runtime could not start:
+ * -EINVAL (no fn, options out of range), -E2BIG (above), -ENOMEM, -EAGAIN (not
+ * one thread was to be had; with fewer than asked for it runs on those).  NULL
+ * options: all defaults.  Any thread, also with runtimes of its own; within a
+ * task it suspends that task while the inner runtime runs.  After it has
+ * returned no thread, descriptor or mapping of that runtime is left. */
+WEFT_API int weft_run(weft_fn *fn, void *arg, const struct weft_options *options);
+
+/* The same in pieces, for a program that has its own main loop or threads.
+ * Several runtimes may live in one process. */
+typedef struct weft_runtime weft_runtime;
+
+/* Starts the workers, which sleep until there is work.  Any thread.  Errors as
+ * weft_run's; *runtime is NULL then. */
+WEFT_API int weft_runtime_start(weft_runtime **runtime, const struct weft_options *options);
+
+/* Starts fn on a copy of the `size` bytes at arg (size 0: on arg itself) as a
+ * task that nobody awaits; its result is nobody's.  Any thread, any task.
+ * -EINVAL, -ENOMEM. */
+WEFT_API int weft_runtime_go(weft_runtime *runtime, weft_fn *fn, const void *arg, size_t size);
+
+/* Runs fn(arg) as a task and waits for its end; its result.  -EINVAL.  Any
+ * thread, any task, of this runtime or another. */
+WEFT_API int weft_runtime_call(weft_runtime *runtime, weft_fn *fn, void *arg);
+
+/* Waits for every task, then stops the workers and frees everything; nobody
+ * may call the runtime again.  -EDEADLK from one of its own tasks, -EINVAL for
+ * NULL.  Any other thread or task. */
+WEFT_API int weft_runtime_stop(weft_runtime *runtime);
+
+/* ---- tasks: fork and join ----------------------------------------------- */
+
+/* The caller's storage, often a local.  Spawning cannot fail and allocates
+ * nothing; a task has no stack before it first runs.  Every spawned task is
+ * awaited exactly once, before its storage goes away, before its spawner ends,
+ * and before the scope it was spawned in closes; its error is its awaiter's to
+ * judge and cancels nobody.  It belongs to its spawner's scope and root.
+ * However it is run, it finds at least half of its stack size free. */
+typedef struct weft_task {
+    uint64_t opaque[8];
+} weft_task;
+
+/* Makes fn(arg) ready to run.  Only in a task: a plain thread is stopped. */
+WEFT_API void weft_spawn(weft_task *task, weft_fn *fn, void *arg);
+
+/* The task's result, once it has ended; waits for good, cancelled or not.  A
+ * task that nobody has begun, and that the caller spawned last, runs as a call
+ * on the caller's stack.  Any task; any thread, which blocks. */
+WEFT_API int weft_await(weft_task *task);
+
+/* Cancels the task, the scopes that it has open and what it spawned, for
+ * -ECANCELED.  It goes on running and sees it in weft_check and in calls that
+ * take a deadline.  Any thread; the task has not been awaited yet. */
+WEFT_API void weft_cancel(weft_task *task);
+
+/* Whether it has ended, so that weft_await returns at once.  Any thread. */
+WEFT_API bool weft_done(const weft_task *task);
+
+/* Waits until one of the tasks has ended; its index, the task still to be
+ * awaited.  With several done, the choice is fair.  -EINVAL for count 0 or
+ * more than INT_MAX, -ENOMEM, -EAGAIN for a mere try, the reason when
+ * cancelled.  Deadlines: WEFT_NEVER and 0; any other is -ENOTSUP.  Any task; any
+ * thread, which blocks. */
+WEFT_API int weft_await_any(weft_task *const tasks[], size_t count, weft_time deadline);
+
+/* Lets the others that are ready run before it returns. */
+WEFT_API void weft_yield(void);
+
+/* 0, or the reason for which the calling task is cancelled.  A task that
+ * computes for long calls it now and then: every so often it yields, too. */
+WEFT_API int weft_check(void);
+
+/* Runs body over [begin, end) in pieces of at most grain (0: chosen), in
+ * parallel, and returns when all are done.  Nothing happens when end <= begin.
+ * On one root, and in a plain thread, the pieces run one after the other.  The
+ * range is halved until it is small, and halves are spawned: no body sees an
+ * index twice, and none is left out. */
+WEFT_API void weft_for(size_t begin, size_t end, size_t grain, void (*body)(size_t begin, size_t end, void *arg),
+                       void *arg);
+
+/* ---- scopes: who owns whom ---------------------------------------------- */
+
+/* Sizes as with struct weft_options. */
+struct weft_scope_options {
+    size_t    size;
+    weft_time deadline; /* absolute; 0 or WEFT_NEVER: none.  Any other: -ENOTSUP */
+    bool      one_root; /* tasks of this scope, the opener included, are never parallel */
+    bool      shield;   /* outer cancelling does not reach in: for cleaning up */
+};
+#define WEFT_SCOPE(...) (&(const struct weft_scope_options){.size = sizeof(struct weft_scope_options), __VA_ARGS__})
+
+typedef struct weft_scope {
+    uint64_t opaque[16];
+} weft_scope;
+
+/* Opens a scope in the caller's storage, within the one that the task is in.
+ * Whoever opens it closes it, innermost first.  NULL options: all defaults.
+ * -EINVAL, -E2BIG; -EPERM in a plain thread.  A one_root scope within a root
+ * is that root. */
+WEFT_API int weft_scope_open(weft_scope *scope, const struct weft_scope_options *options);
+
+/* Starts fn on a copy of the `size` bytes at arg (size 0: on arg itself) as a
+ * task of the scope.  If it ends with an error, the scope is cancelled for it.
+ * A cancelled scope, too, takes tasks and runs them, since they may own what
+ * their argument points to.  Any task while the scope is open.  -EINVAL,
+ * -ENOMEM; -EPERM in a plain thread. */
+WEFT_API int weft_scope_go(weft_scope *scope, weft_fn *fn, const void *arg, size_t size);
+
+/* Cancels the scope for -ECANCELED.  Any thread while it is open. */
+WEFT_API void weft_scope_cancel(weft_scope *scope);
+
+/* Waits for all tasks of the scope, cancelled or not, then closes it.  The
+ * first reason: the error that cancelled the others, or what it was cancelled
+ * for before any error; else 0.  Its opener only; anybody else is stopped with
+ * a message, a plain thread gets -EPERM. */
+WEFT_API int weft_scope_close(weft_scope *scope);
+
+/* weft_scope_go in the innermost scope that the calling task has open, else the
+ * one that it was started in.  At the outside is the runtime's own: it waits
+ * for its tasks, but an error there cancels nobody and is nobody's. */
+WEFT_API int weft_go(weft_fn *fn, const void *arg, size_t size);
+
+/* ---- looking inside ------------------------------------------------------ */
+
+/* Counts since the runtime started, then gauges.  They are read one by one
+ * while the others run, so sums may be off by what happens meanwhile. */
+struct weft_stats {
+    size_t   size;
+    uint64_t spawned;  /* tasks made, the first too */
+    uint64_t ended;    /* of these, have ended */
+    uint64_t inlined;  /* of these, ran in place, as a call of their awaiter */
+    uint64_t switches; /* from one stack to another */
+    uint64_t steals;   /* times that a worker took ready work of another; it may take several tasks at once */
+    uint64_t parks;    /* times that a worker went to sleep */
+    uint64_t wakeups;  /* times that one was woken */
+    uint64_t io_waits, timers, blocking_calls; /* 0: there are none yet */
+    uint64_t tasks;         /* not ended */
+    uint64_t stacks_in_use; /* stacks that hold a task or a worker's loop */
+    uint64_t stacks_pooled; /* kept for the next one */
+    uint64_t stack_bytes;   /* address space of all stacks; only touched pages are memory */
+};
+
+/* Of the calling task's runtime, no further than ->size says.  -EPERM in a
+ * plain thread, -EINVAL for NULL or a size of less than the size field. */
+WEFT_API int weft_stats(struct weft_stats *stats);
+
+/* The number, from 0, of the worker that runs the caller just now; -1 in a
+ * plain thread.  For pictures and statistics: the answer may be old when it
+ * arrives. */
+WEFT_API int weft_worker_index(void);
+
+/* How many workers the calling task's runtime has; 0 in a plain thread. */
+WEFT_API unsigned weft_worker_count(void);
+
+/* Where errno is on the thread that runs the caller.  glibc says of its own
+ * function that the answer never changes, so compilers keep the address, and a
+ * task that has moved to another thread would read the wrong errno. */
+WEFT_API int *weft_errno_location(void);
+#undef errno
+#define errno (*weft_errno_location())
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* WEFT_H */

@@ -1,0 +1,52 @@
+/* base.h - small things that every file uses
+ */
+#ifndef WEFT_BASE_H
+#define WEFT_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CACHE_LINE 64
+
+#define likely(x)   __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#define noinline    __attribute__((noinline))
+#define always_inline inline __attribute__((always_inline))
+
+#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define array_len(a) (sizeof(a) / sizeof *(a))
+#define min_of(a, b) ((a) < (b) ? (a) : (b))
+#define max_of(a, b) ((a) > (b) ? (a) : (b))
+
+/* Where the running stack is, roughly. */
+static always_inline char *base_stack_pointer(void)
+{
+    char *sp;
+#if defined(__x86_64__)
+    __asm__("movq %%rsp, %0" : "=r"(sp));
+#else
+    sp = __builtin_frame_address(0);
+#endif
+    return sp;
+}
+
+/* A build whose tools must see each task on a stack of its own: two tasks that
+ * merely ran one after the other on one stack would pass for ordered, and the
+ * second would hide the first one's dead frames. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define STACK_PER_TASK 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define STACK_PER_TASK 1
+#endif
+#endif
+#ifndef STACK_PER_TASK
+#define STACK_PER_TASK 0
+#endif
+
+/* Prints "weft: " and the message on stderr, then aborts: for what only a
+ * broken program does, and for what leaves no way to go on. */
+_Noreturn void base_die(const char *format, ...) __attribute__((format(printf, 1, 2), cold));
+
+#endif

@@ -1,0 +1,146 @@
+#include "cancel.h"
+
+#include <sched.h>
+
+/* ---- upwards ------------------------------------------------------------- */
+
+int cancel_reason(const struct node *n)
+{
+    for (; n; n = node_up(n)) {
+        int reason = load_acquire(&n->reason); /* pairs with cancel_node: what the canceller did is seen */
+        if (reason) return reason;
+        if (n->up & NODE_SHIELD) return 0;
+    }
+    return 0;
+}
+
+int cancel_check(struct fiber *f)
+{
+    /* acquire: pairs with the release of the epoch in cancel_node; a new epoch comes with the reason. */
+    uint32_t epoch = (uint32_t)load_acquire(&f->runtime->epoch);
+    struct node *n = f->node;
+    if (likely(epoch == (uint32_t)n->result)) return 0;
+    int reason = cancel_reason(n);
+    if (!reason) n->result = (int32_t)epoch;
+    return reason;
+}
+
+/* ---- links --------------------------------------------------------------- */
+
+/* Locks of one bit, for a few instructions each but for a canceller's, which
+ * holds those on its way down; that is rare. */
+static uintptr_t lock_bit(Atomic(uintptr_t) *word)
+{
+    for (unsigned spins = 0;; spins++) {
+        uintptr_t old = load_relaxed(word);
+        if (!(old & NODE_LOCKED) && cas_acquire(word, &old, old | NODE_LOCKED)) return old; /* pairs with unlock_bit */
+        if (spins < 100) atomic_pause();
+        else sched_yield();
+    }
+}
+
+static void unlock_bit(Atomic(uintptr_t) *word, uintptr_t value)
+{
+    store_release(word, value); /* pairs with lock_bit */
+}
+
+static struct node *sibling(const struct node *n)
+{
+    return (struct node *)(load_relaxed(&n->next) & ~NODE_LINKED);
+}
+
+/* Makes the node findable from above. */
+static void link_up(struct node *n)
+{
+    for (struct node *up; (up = node_up(n)) && !(load_acquire(&n->next) & NODE_LINKED); n = up) {
+        struct node *first = (struct node *)lock_bit(&up->children);
+        if (!(load_relaxed(&n->next) & NODE_LINKED)) {
+            n->prev = NULL;
+            if (first) first->prev = n;
+            store_release(&n->next, (uintptr_t)first | NODE_LINKED); /* pairs with the acquire above, for n->prev */
+            first = n;
+        }
+        unlock_bit(&up->children, (uintptr_t)first);
+    }
+}
+
+noinline void cancel_leave_slow(struct weft_runtime *rt, struct node *n)
+{
+    struct node *up = node_up(n);
+    if (load_relaxed(&n->next) & NODE_LINKED) {
+        struct node *first = (struct node *)lock_bit(&up->children);
+        struct node *next = sibling(n);
+        if (next) next->prev = n->prev;
+        if (n->prev) store_relaxed(&n->prev->next, (uintptr_t)next | NODE_LINKED);
+        else first = next;
+        unlock_bit(&up->children, (uintptr_t)first);
+    }
+    cancel_settle(rt, n);
+}
+
+void cancel_settle(struct weft_runtime *rt, const struct node *n)
+{
+    if (!load_relaxed(&n->reason)) return;
+    lock_take(&rt->cancel_lock);
+    lock_drop(&rt->cancel_lock);
+}
+
+/* ---- downwards ----------------------------------------------------------- */
+
+static void end_wait(struct node *n)
+{
+    if (!load_relaxed(&n->wait)) return;
+    uintptr_t wait = lock_bit(&n->wait);
+    if (wait) wait_finish((struct waiter *)wait, CANCEL_OUTCOME, false);
+    unlock_bit(&n->wait, wait);
+}
+
+/* All below `top`, depth first, with the locks held from top down to where it is:
+ * so no node on the way can leave meanwhile, and it takes no memory. */
+static void end_waits_below(struct node *top)
+{
+    struct node *n = top, *child;
+    for (;;) {
+        end_wait(n);
+        child = (struct node *)lock_bit(&n->children);
+        for (;;) {
+            while (child && (child->up & NODE_SHIELD)) child = sibling(child);
+            if (child) break;
+            /* The list's head may not change while it is locked. */
+            unlock_bit(&n->children, load_relaxed(&n->children) & ~NODE_LOCKED);
+            if (n == top) return;
+            child = sibling(n);
+            n = node_up(n);
+        }
+        n = child;
+    }
+}
+
+void cancel_node(struct weft_runtime *rt, struct node *n, int reason)
+{
+    /* What is woken may end the runtime.  acq_rel: pairs with weft_runtime_stop. */
+    add_acq_rel(&rt->pins, 1);
+    lock_take(&rt->cancel_lock);
+    if (!cancel_reason(n)) {
+        store_release(&n->reason, reason); /* pairs with cancel_reason */
+        add_release(&rt->epoch, 1);        /* pairs with cancel_check */
+        fence_seq();                       /* pairs with cancel_wait_for */
+        end_waits_below(n);
+    }
+    lock_drop(&rt->cancel_lock);
+    sub_acq_rel(&rt->pins, 1);
+}
+
+uint32_t cancel_wait_for(struct waiter *w)
+{
+    if (!w->fiber) return wait_for(w);
+    struct node *n = w->fiber->node;
+    link_up(n);
+    store_release(&n->wait, (uintptr_t)w); /* pairs with lock_bit in end_wait */
+    fence_seq(); /* pairs with cancel_node: either it finds this wait, or this finds its reason */
+    if (cancel_check(w->fiber)) wait_finish(w, CANCEL_OUTCOME, false);
+    uint32_t outcome = wait_for(w);
+    lock_bit(&n->wait);
+    unlock_bit(&n->wait, 0);
+    return outcome;
+}

@@ -1,0 +1,47 @@
+/* cancel.h - why a node is cancelled, and ending the waits below one that is
+ *
+ * To cancel is to write a reason into one node: everything below is cancelled by
+ * that, as it looks upwards.  Then those below that wait are woken.  A race
+ * with somebody who begins to wait is decided as Dekker's: the waiter makes itself
+ * findable and then looks up; the canceller writes and then looks down.
+ */
+#ifndef WEFT_CANCEL_H
+#define WEFT_CANCEL_H
+
+#include "task.h"
+#include "wait.h"
+#include "worker.h"
+
+/* Why the running task is cancelled, or 0. */
+int cancel_check(struct fiber *f);
+
+/* Why the node is cancelled: its own reason, or the nearest one above it, short of a shield; or 0. */
+int cancel_reason(const struct node *n);
+
+/* Cancels the node and what is below, unless it was already. */
+void cancel_node(struct weft_runtime *runtime, struct node *n, int reason);
+
+/* wait_for, which cancelling ends with the outcome CANCEL_OUTCOME.  The waiter is the
+ * running task's, or a plain thread's, which nothing cancels. */
+#define CANCEL_OUTCOME WAIT_OUTCOME
+uint32_t cancel_wait_for(struct waiter *w);
+
+/* The runtime that the node is in: the outermost scope, which is in no list, has it as its arg. */
+static inline struct weft_runtime *cancel_runtime(struct node *n)
+{
+    for (struct node *up; (up = node_up(n)); n = up) {
+    }
+    return n->arg;
+}
+
+/* The node ends: nobody looks for it any more. */
+void cancel_leave_slow(struct weft_runtime *runtime, struct node *n);
+static always_inline void cancel_leave(struct weft_runtime *runtime, struct node *n)
+{
+    if (unlikely((load_relaxed(&n->next) & NODE_LINKED) || load_relaxed(&n->reason))) cancel_leave_slow(runtime, n);
+}
+
+/* Waits until a call that cancels this node has let go of it. */
+void cancel_settle(struct weft_runtime *runtime, const struct node *n);
+
+#endif

@@ -1,0 +1,49 @@
+/* choice.h - the one source of scheduling choices, and of time
+ *
+ * Whatever the scheduler could as well do otherwise (which victim, which ready
+ * task, whether to run in place) it asks here; the clock too.  Without a seed
+ * the answers are cheap and unpredictable enough; with one they depend on the
+ * seed and on the questions alone, so that a schedule of one worker replays.
+ * A choice made anywhere else is a bug.
+ */
+#ifndef WEFT_CHOICE_H
+#define WEFT_CHOICE_H
+
+#include "platform.h"
+
+struct choice {
+    uint64_t state;
+    bool     seeded;
+};
+
+/* The `salt` keeps unseeded workers from choosing alike. */
+static inline void choice_init(struct choice *c, uint64_t seed, uint64_t salt)
+{
+    c->seeded = seed != 0;
+    c->state = seed ? seed : (uint64_t)platform_clock() ^ salt * 0x9e3779b97f4a7c15u;
+}
+
+/* SplitMix64 (Steele, Lea, Flood 2014): one addition of state, so any seed will do. */
+static inline uint64_t choice_bits(struct choice *c)
+{
+    uint64_t z = c->state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+/* One of 0 .. n-1, n > 0, all alike likely. */
+static inline uint32_t choice_below(struct choice *c, uint32_t n)
+{
+    return (uint32_t)((choice_bits(c) >> 32) * n >> 32);
+}
+
+/* The moment, for the scheduler's own use: how long a worker has looked for
+ * work.  A seeded schedule has no idle worker that looks, so time does not
+ * enter into it. */
+static inline int64_t choice_clock(void)
+{
+    return platform_clock();
+}
+
+#endif

@@ -1,0 +1,45 @@
+/* context.h - one stack's saved registers, and what tools must be told of it
+ *
+ * Everything that Boost.Context, AddressSanitizer, ThreadSanitizer, Valgrind
+ * and the C++ runtime have to do with stacks and switches is in context.c.
+ */
+#ifndef WEFT_CONTEXT_H
+#define WEFT_CONTEXT_H
+
+#include "base.h"
+
+struct context {
+    void           *sp;            /* as fcontext has it; meaningless while the context runs */
+    struct context *to;            /* of its last switch, if that was to a new one */
+    void (*entry)(struct context *from);
+    void *exceptions[2]; /* C++: what __cxa_get_globals holds, which belongs to the stack, not to the thread */
+#if STACK_PER_TASK
+    char  *low; /* the stack, for AddressSanitizer */
+    size_t size;
+    void  *fake_stack;
+    void  *tsan;
+#endif
+    unsigned valgrind; /* the id of a registered stack */
+};
+
+/* A context that will call entry(from) on the stack [low, top), `from` being the one
+ * that switched to it.  entry does not return. */
+void context_make(struct context *c, char *low, char *top, void (*entry)(struct context *from));
+
+/* The context of the calling thread's own stack: to switch away from and back to. */
+void context_thread(struct context *c);
+
+/* Tells the tools that nobody will switch to it again. */
+void context_end(struct context *c);
+
+/* Leaves `from`, which runs, for `to`.  Returns when somebody switches to `from`: that
+ * one's context, which may be resumed, by another thread too, from then on and no
+ * sooner. */
+struct context *context_switch(struct context *from, struct context *to);
+
+/* For AddressSanitizer: memory below the saved stack pointer is nobody's until
+ * context_revive, as its task has ended. */
+void context_bury(struct context *c);
+void context_revive(struct context *c);
+
+#endif

@@ -1,0 +1,43 @@
+/* fiber.h - a stack with a worker's loop at its base, and what runs on it
+ *
+ * The fiber lies at the top of its own stack, so that a suspended task costs the
+ * pages it has touched and nothing else.  It, and not the worker, knows who
+ * runs: a task that goes on elsewhere takes this with it, and a task that runs
+ * in place puts itself here and takes itself away again.
+ */
+#ifndef WEFT_FIBER_H
+#define WEFT_FIBER_H
+
+#include "context.h"
+#include "task.h"
+
+struct root;
+struct weft_runtime;
+
+struct fiber {
+    /* for whoever runs on it; this and what a switch touches is one cache line */
+    struct node         *node;    /* the running task, or the innermost scope that it has open */
+    char                *floor;   /* above it there is room to run a task in place; UINTPTR_MAX: no place at all */
+    struct root         *root;    /* NULL: free */
+    struct weft_runtime *runtime; /* for good */
+    char                *low;     /* of the stack, for good */
+    /* for whoever has it */
+    ready_link           next;    /* in a ready list, or in a pool */
+    unsigned             avoid;   /* forced migration: the worker, from 1, that it shall not go on on */
+    bool                 canary;  /* for good */
+    struct context       context;
+};
+
+_Static_assert(offsetof(struct fiber, context.sp) + sizeof(void *) <= CACHE_LINE, "one line");
+
+static inline ready_t fiber_ready(struct fiber *f)
+{
+    return ready_make(&f->next, READY_FIBER);
+}
+
+static inline struct fiber *fiber_of(ready_t item)
+{
+    return container_of(ready_to_link(item), struct fiber, next);
+}
+
+#endif

@@ -1,0 +1,181 @@
+#include "idle.h"
+
+#define TOP_MASK   UINT64_C(0x7ff)
+#define RUN_SHIFT  11
+#define RUN_ONE    (UINT64_C(1) << RUN_SHIFT)
+#define RUN_MASK   (UINT64_C(0x7ff) << RUN_SHIFT)
+#define WATCH_MASK (UINT64_C(3) << 22)
+#define NONE       (UINT64_C(0) << 22)
+#define AWAKE      (UINT64_C(1) << 22)
+#define DOZING     (UINT64_C(2) << 22)
+#define SEAT_SHIFT 24
+#define SEAT_MASK  (UINT64_C(0x7ff) << SEAT_SHIFT)
+#define TAG_ONE    (UINT64_C(1) << 35)
+
+static unsigned running(uint64_t word)
+{
+    return (unsigned)((word & RUN_MASK) >> RUN_SHIFT);
+}
+
+static uint64_t with_watch(uint64_t word, uint64_t what, unsigned seat)
+{
+    return (word & ~(WATCH_MASK | SEAT_MASK)) | what | (uint64_t)seat << SEAT_SHIFT;
+}
+
+void idle_init(struct idle *idle, struct idle_seat *seats, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        atomic_set(&seats[i].token, 0);
+        atomic_set(&seats[i].below, 0);
+    }
+    atomic_set(&idle->closed, false);
+    idle->seats = seats;
+    idle->count = count;
+    atomic_set(&idle->word, (uint64_t)count << RUN_SHIFT);
+}
+
+unsigned idle_running(struct idle *idle)
+{
+    return running(load_relaxed(&idle->word));
+}
+
+enum idle_role idle_enter(struct idle *idle, unsigned me)
+{
+    uint64_t word = load_relaxed(&idle->word), next;
+    enum idle_role role;
+    do {
+        next = word - RUN_ONE;
+        if ((word & WATCH_MASK) == NONE) {
+            next = with_watch(next, AWAKE, me + 1);
+            role = IDLE_WATCH;
+        } else {
+            store_relaxed(&idle->seats[me].below, (uint32_t)(word & TOP_MASK));
+            next = ((next & ~TOP_MASK) | (me + 1)) + TAG_ONE;
+            role = IDLE_SLEEP;
+        }
+        /* release: pairs with the acquire in promote, which then sees `below`. */
+    } while (!cas_release(&idle->word, &word, next));
+    return role;
+}
+
+static void sleep_in(struct idle_seat *seat, int64_t timeout)
+{
+    /* acquire: pairs with the release in rouse; what the caller did is seen. */
+    while (swap_acquire(&seat->token, 0) == 0) {
+        platform_futex_wait(&seat->token, 0, timeout);
+        if (timeout >= 0) { /* whether it was woken, the word of the watch tells */
+            swap_acquire(&seat->token, 0);
+            return;
+        }
+    }
+}
+
+static void rouse(struct idle *idle, unsigned seat)
+{
+    /* release: pairs with sleep_in.  A swap, not a store: it hands on what others who have roused
+     * this seat did, and cannot be overtaken by a token that was used up before. */
+    swap_release(&idle->seats[seat].token, 1);
+    platform_futex_wake(&idle->seats[seat].token, 1);
+}
+
+bool idle_sleep(struct idle *idle, unsigned me)
+{
+    for (;;) {
+        sleep_in(&idle->seats[me], -1);
+        if (idle_closed(idle)) return false;
+        /* A token may be an old one: for a watch that found work by itself. */
+        uint64_t word = load_relaxed(&idle->word);
+        if ((word & WATCH_MASK) == AWAKE && (word & SEAT_MASK) >> SEAT_SHIFT == me + 1) return true;
+    }
+}
+
+bool idle_lie_down(struct idle *idle, unsigned me)
+{
+    uint64_t word = load_relaxed(&idle->word), next;
+    do next = with_watch(word, DOZING, me + 1);
+    while (!cas_relaxed(&idle->word, &word, next));
+    /* Pairs with the fence in idle_notify: either the caller, who looks again now, sees the
+     * work, or whoever made it sees that the watch dozes. */
+    fence_seq();
+    return running(word) == 0;
+}
+
+void idle_undoze(struct idle *idle, unsigned me)
+{
+    uint64_t word = load_relaxed(&idle->word);
+    /* Whoever wakes the watch makes it awake first; then there is nothing to do. */
+    while ((word & WATCH_MASK) == DOZING && !cas_relaxed(&idle->word, &word, with_watch(word, AWAKE, me + 1))) {
+    }
+}
+
+void idle_doze(struct idle *idle, unsigned me, int64_t timeout)
+{
+    sleep_in(&idle->seats[me], timeout);
+    idle_undoze(idle, me);
+}
+
+/* Takes the topmost sleeper off the pile and makes it the watch, awake. */
+static uint64_t promote(struct idle *idle, uint64_t word, unsigned *seat)
+{
+    *seat = (unsigned)(word & TOP_MASK) - 1;
+    /* May be read after somebody else has taken that one off: then the tag has
+     * changed, and the CAS that follows fails. */
+    uint32_t below = load_relaxed(&idle->seats[*seat].below);
+    return with_watch(((word & ~TOP_MASK) | below) + TAG_ONE, AWAKE, *seat + 1);
+}
+
+enum idle_left idle_leave(struct idle *idle, unsigned me, bool more)
+{
+    (void)me;
+    uint64_t word = load_acquire(&idle->word), next; /* pairs with idle_enter, for `below` */
+    enum idle_left left;
+    unsigned seat = 0;
+    do {
+        if (!(word & TOP_MASK)) {
+            next = with_watch(word, NONE, 0);
+            left = IDLE_ALONE;
+        } else if (more || running(word) > 0) {
+            next = promote(idle, word, &seat);
+            left = IDLE_SUCCEEDED;
+        } else {
+            next = with_watch(word, NONE, 0);
+            left = IDLE_UNWATCHED;
+        }
+        next += RUN_ONE;
+    } while (!cas_acq_rel(&idle->word, &word, next));
+    if (left == IDLE_SUCCEEDED) rouse(idle, seat);
+    /* Pairs with the fence in idle_notify: either the caller, who looks again now, sees the
+     * work, or whoever made it sees that nobody watches. */
+    if (left == IDLE_UNWATCHED) fence_seq();
+    return left;
+}
+
+bool idle_call(struct idle *idle)
+{
+    uint64_t word = load_acquire(&idle->word), next; /* pairs with idle_enter, for `below` */
+    unsigned seat;
+    do {
+        if ((word & WATCH_MASK) == DOZING) {
+            seat = (unsigned)((word & SEAT_MASK) >> SEAT_SHIFT) - 1;
+            next = with_watch(word, AWAKE, seat + 1);
+        } else if ((word & WATCH_MASK) == NONE && (word & TOP_MASK)) {
+            next = promote(idle, word, &seat);
+        } else {
+            return false; /* awake: it looks once more before it dozes; or nobody is idle */
+        }
+    } while (!cas_acq_rel(&idle->word, &word, next));
+    rouse(idle, seat);
+    return true;
+}
+
+bool idle_notify(struct idle *idle)
+{
+    fence_seq(); /* pairs with idle_lie_down, and with idle_leave */
+    return idle_call(idle);
+}
+
+void idle_close(struct idle *idle)
+{
+    store_release(&idle->closed, true);
+    for (unsigned i = 0; i < idle->count; i++) rouse(idle, i);
+}

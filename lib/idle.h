@@ -1,0 +1,87 @@
+/* idle.h - which workers sleep, who looks for work, and whom to wake
+ *
+ * The protocol, its invariants and the proof sketch are in idle.md.  In short: of
+ * the workers that have nothing to do at most one, the watch, looks for work;
+ * the others sleep for good.  The watch looks awake for a short while, then dozes with a
+ * timeout as long as somebody runs, and without one when nobody does.  It wakes
+ * a successor when it finds work and others may find more.
+ */
+#ifndef WEFT_IDLE_H
+#define WEFT_IDLE_H
+
+#include "platform.h"
+
+#define IDLE_MAX 1024u /* workers */
+
+/* Where one worker sleeps. */
+struct idle_seat {
+    _Alignas(CACHE_LINE) Atomic(uint32_t) token; /* 1: get up */
+    Atomic(uint32_t) below;                      /* in the pile of sleepers: the next seat, from 1 */
+};
+
+/* The word
+ *      bits  0-10  top of the pile of sleepers, from 1; 0: nobody
+ *      bits 11-21  how many run, that is neither watch nor sleep
+ *      bits 22-23  IDLE_NONE, IDLE_AWAKE, IDLE_DOZING: what the watch does
+ *      bits 24-34  the watch's seat, from 1
+ *      bits 35-63  tag: changes whenever the pile does
+ */
+struct idle {
+    Atomic(uint64_t)  word;
+    Atomic(bool)      closed;
+    struct idle_seat *seats;
+    unsigned          count;
+};
+
+enum idle_role { IDLE_SLEEP, IDLE_WATCH };
+
+/* All run. */
+void idle_init(struct idle *idle, struct idle_seat *seats, unsigned count);
+
+/* A worker that runs has found nothing: what it is to do now.  The word has it
+ * that it sleeps, or watches, already. */
+enum idle_role idle_enter(struct idle *idle, unsigned me);
+
+/* After IDLE_SLEEP: returns true when somebody has woken this one, who is the watch
+ * then, awake; false after idle_close. */
+bool idle_sleep(struct idle *idle, unsigned me);
+
+/* The watch is about to doze.  It then looks at everything once more, and calls
+ * idle_doze if there was still nothing, else idle_undoze.  True: nobody runs,
+ * so it may doze for good: who makes work from outside calls idle_notify. */
+bool idle_lie_down(struct idle *idle, unsigned me);
+/* Until woken, or for `timeout` nanoseconds (negative: for good).  Awake after. */
+void idle_doze(struct idle *idle, unsigned me, int64_t timeout);
+void idle_undoze(struct idle *idle, unsigned me);
+
+/* What the watch, which has found work, leaves behind. */
+enum idle_left {
+    IDLE_ALONE,      /* nobody else is idle: nothing to care for */
+    IDLE_SUCCEEDED,  /* another one watches: it was woken */
+    IDLE_UNWATCHED,  /* there are sleepers, nobody watches, and only the caller runs: it looks at the shared
+                        queue once more, and calls idle_call if there is something, or when it makes
+                        work for others */
+};
+
+/* The watch has found work and runs.  `more`: there may be work for others too. */
+enum idle_left idle_leave(struct idle *idle, unsigned me, bool more);
+
+/* A worker that runs has made work that others may take: wakes the watch, or
+ * appoints one, unless one is awake.  True: somebody was woken. */
+bool idle_call(struct idle *idle);
+
+/* Anybody has made work, and a place that idle workers look at shows it.
+ * Orders that before it looks for sleepers.  True: somebody was woken. */
+bool idle_notify(struct idle *idle);
+
+/* Everybody gets up, for good: the runtime stops. */
+void idle_close(struct idle *idle);
+static inline bool idle_closed(struct idle *idle)
+{
+    return load_acquire(&idle->closed); /* pairs with idle_close */
+}
+
+/* How many run. */
+unsigned idle_running(struct idle *idle);
+
+#endif

@@ -1,0 +1,151 @@
+#define _GNU_SOURCE
+#include "platform.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+bool platform_asymmetric;
+
+static void register_membarrier(void)
+{
+    platform_asymmetric = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+
+void platform_init(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, register_membarrier);
+}
+
+void platform_fence_heavy(void)
+{
+    fence_seq();
+    if (platform_asymmetric && syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0)
+        base_die("membarrier, which worked at the start, fails");
+}
+
+int64_t platform_clock(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+void platform_futex_wait(Atomic(uint32_t) *word, uint32_t value, int64_t timeout)
+{
+    struct timespec t = {.tv_sec = timeout / 1000000000, .tv_nsec = timeout % 1000000000};
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, timeout < 0 ? NULL : &t, NULL, 0);
+}
+
+void platform_futex_wake(Atomic(uint32_t) *word, int count)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, NULL, NULL, 0);
+}
+
+/* ---- how many CPUs ------------------------------------------------------- */
+
+static bool read_file(const char *path, char *text, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    ssize_t n = read(fd, text, size - 1);
+    close(fd);
+    if (n < 0) return false;
+    text[n] = 0;
+    return true;
+}
+
+static uint64_t as_thousandths(long long quota, long long period)
+{
+    if (quota <= 0 || period <= 0) return UINT64_MAX;
+    return (uint64_t)(((double)quota * 1000 + (double)period - 1) / (double)period);
+}
+
+/* The least limit of the group `dir` and of all above it, `dir` being cut
+ * short in place down to `keep` characters.  cpu.max is of version 2,
+ * cpu.cfs_quota_us of version 1. */
+static uint64_t least_upwards(char *dir, size_t keep)
+{
+    uint64_t least = UINT64_MAX;
+    for (;;) {
+        char path[4200], text[64];
+        long long quota, period;
+        snprintf(path, sizeof path, "%s/cpu.max", dir);
+        if (read_file(path, text, sizeof text) && sscanf(text, "%lld %lld", &quota, &period) == 2)
+            least = min_of(least, as_thousandths(quota, period));
+        snprintf(path, sizeof path, "%s/cpu.cfs_quota_us", dir);
+        if (read_file(path, text, sizeof text) && sscanf(text, "%lld", &quota) == 1) {
+            snprintf(path, sizeof path, "%s/cpu.cfs_period_us", dir);
+            if (read_file(path, text, sizeof text) && sscanf(text, "%lld", &period) == 1)
+                least = min_of(least, as_thousandths(quota, period));
+        }
+        char *slash = strrchr(dir + keep, '/');
+        if (!slash) return least;
+        *slash = 0;
+    }
+}
+
+/* Whether the comma-separated list holds the word. */
+static bool list_has(const char *list, size_t length, const char *word)
+{
+    size_t n = strlen(word);
+    for (const char *p = list; p + n <= list + length; p++)
+        if (!strncmp(p, word, n) && (p == list || p[-1] == ',') && (p + n == list + length || p[n] == ',')) return true;
+    return false;
+}
+
+uint64_t platform_cgroup_limit(const char *root, const char *membership)
+{
+    /* Lines are "number:controllers:path"; version 2 has no controllers. */
+    uint64_t least = UINT64_MAX;
+    for (const char *line = membership; *line;) {
+        const char *end = strchrnul(line, '\n');
+        const char *list = memchr(line, ':', (size_t)(end - line));
+        const char *path = list ? memchr(list + 1, ':', (size_t)(end - list - 1)) : NULL;
+        if (path) {
+            size_t length = (size_t)(path - list - 1);
+            const char *mounts[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified", NULL};
+            if (length > 0) mounts[0] = "/sys/fs/cgroup/cpu", mounts[1] = "/sys/fs/cgroup/cpu,cpuacct";
+            for (int i = 0; mounts[i] && (length == 0 || list_has(list + 1, length, "cpu")); i++) {
+                char dir[4096];
+                int keep = snprintf(dir, sizeof dir, "%s%s", root, mounts[i]);
+                int n = snprintf(dir + keep, sizeof dir - (size_t)keep, "%.*s", (int)(end - path - 1), path + 1);
+                if (n < 0 || (size_t)n >= sizeof dir - (size_t)keep) continue;
+                if (dir[keep + n - 1] == '/') dir[keep + n - 1] = 0;
+                uint64_t limit = least_upwards(dir, (size_t)keep);
+                least = min_of(least, limit);
+            }
+        }
+        line = *end ? end + 1 : end;
+    }
+    return least;
+}
+
+unsigned platform_cpus(void)
+{
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    for (int size = 1024; size <= 1 << 20; size *= 4) { /* the kernel's mask may be wider than cpu_set_t */
+        cpu_set_t *set = CPU_ALLOC(size);
+        if (!set) break;
+        int result = sched_getaffinity(0, CPU_ALLOC_SIZE(size), set);
+        if (result == 0) count = CPU_COUNT_S(CPU_ALLOC_SIZE(size), set);
+        CPU_FREE(set);
+        if (result == 0 || errno != EINVAL) break;
+    }
+    char membership[4096];
+    if (read_file("/proc/self/cgroup", membership, sizeof membership)) {
+        uint64_t limit = platform_cgroup_limit("", membership);
+        if (limit != UINT64_MAX) count = min_of(count, (long)((limit + 999) / 1000));
+    }
+    return count < 1 ? 1 : (unsigned)count;
+}

@@ -1,0 +1,55 @@
+/* platform.h - what weft asks of the operating system: CPUs, clock, sleep, fences
+ */
+#ifndef WEFT_PLATFORM_H
+#define WEFT_PLATFORM_H
+
+#include "base.h"
+#include "atomic.h"
+
+/* The CPUs that this process may really use: the least of its affinity and of
+ * the CPU quota of its control group and of every one above that, rounded up;
+ * at least 1. */
+unsigned platform_cpus(void);
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+int64_t platform_clock(void);
+
+/* The part of platform_cpus that reads control groups, below `root` as if that
+ * were /, for the process whose /proc/self/cgroup text is `membership`: CPUs
+ * as thousandths, or UINT64_MAX when there is no limit. */
+uint64_t platform_cgroup_limit(const char *root, const char *membership);
+
+/* Sleeps while *word is `value`, until woken or, `timeout` nanoseconds (negative:
+ * for good) from now.  May return for nothing. */
+void platform_futex_wait(Atomic(uint32_t) *word, uint32_t value, int64_t timeout);
+
+/* Wakes up to `count` who sleep on the word.  The word itself is not touched:
+ * its storage may be gone by now, and the worst that follows is that somebody
+ * wakes for nothing. */
+void platform_futex_wake(Atomic(uint32_t) *word, int count);
+
+/* An asymmetric fence.  Two threads that each store one word and then load the
+ * other's: with platform_fence_light between in the one and platform_fence_heavy in the
+ * other, at least one of them sees the other's store.  The light side is free
+ * when the kernel has membarrier(2), and a full fence where it has not; the
+ * heavy side interrupts every CPU that runs this process (measured: 10 us for
+ * the caller on a virtual machine, 6 us for each who is interrupted). */
+#ifdef WEFT_MODEL
+#define platform_fence_light() fence_compiler()
+#define platform_fence_heavy() fence_heavy()
+#else
+extern bool platform_asymmetric; /* set once by platform_init */
+
+static always_inline void platform_fence_light(void)
+{
+    fence_compiler();
+    if (unlikely(!platform_asymmetric)) fence_seq();
+}
+
+void platform_fence_heavy(void);
+#endif
+
+/* Before anything else here; any number of times, by any thread. */
+void platform_init(void);
+
+#endif

@@ -1,0 +1,225 @@
+#define _GNU_SOURCE
+#include "cancel.h"
+#include "scope.h"
+#include "spawn.h"
+#include "worker.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#undef errno
+
+/* A worker's own stack holds little: it moves to a fiber's at once. */
+#define THREAD_STACK ((size_t)256 << 10)
+
+struct runtime {
+    struct weft_runtime shared;
+    struct scope        outermost;
+    struct idle_seat   *seats;
+    unsigned            made; /* workers that are initialised */
+    Atomic(uint32_t)    gate; /* threads wait until it is known how many there are */
+};
+
+static struct runtime *of(struct weft_runtime *rt)
+{
+    return container_of(rt, struct runtime, shared);
+}
+
+static void *thread_main(void *arg)
+{
+    struct worker *w = arg;
+    struct runtime *r = of(w->runtime);
+    while (load_acquire(&r->gate) == 0) platform_futex_wait(&r->gate, 0, -1); /* pairs with open_gate */
+    worker_main(w);
+    return NULL;
+}
+
+static void open_gate(struct runtime *r)
+{
+    store_release(&r->gate, 1);
+    platform_futex_wake(&r->gate, INT32_MAX);
+}
+
+/* Starts as many threads as there can be; how many, or why there is none. */
+static int start_threads(struct runtime *r, unsigned wanted)
+{
+    pthread_attr_t attr;
+    sigset_t all, before;
+    unsigned n = 0;
+    int error = pthread_attr_init(&attr);
+    if (error) return -error;
+    pthread_attr_setstacksize(&attr, max_of(THREAD_STACK, (size_t)sysconf(_SC_THREAD_STACK_MIN)));
+    /* A handler that runs on a worker would run on a task's small stack.  What a task
+     * itself causes cannot be blocked; a profiler wants its signal. */
+    sigfillset(&all);
+    static const int kept[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGPROF};
+    for (unsigned i = 0; i < array_len(kept); i++) sigdelset(&all, kept[i]);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    for (; n < wanted; n++) {
+        pthread_t thread;
+        error = pthread_create(&thread, &attr, thread_main, &r->shared.workers[n]);
+        if (error) break;
+        r->shared.workers[n].joinable = (uint64_t)thread;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attr);
+    return n > 0 ? (int)n : -EAGAIN;
+}
+
+static void free_all(struct runtime *r)
+{
+    for (unsigned i = 0; i < r->made; i++) worker_destroy(&r->shared.workers[i]);
+    worker_end_spares(&r->shared);
+    stack_pool_destroy(&r->shared.stacks);
+    free(r->shared.workers);
+    free(r->seats);
+    free(r);
+}
+
+static void *make_zeroed(size_t size)
+{
+    size = (size + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1);
+    void *p = aligned_alloc(CACHE_LINE, size);
+    return p ? memset(p, 0, size) : NULL;
+}
+
+static size_t power_of_two(size_t size)
+{
+    size_t power = STACK_SIZE_MIN;
+    while (power < size) power *= 2;
+    return power;
+}
+
+int weft_runtime_start(weft_runtime **runtime, const struct weft_options *given)
+{
+    struct weft_options options;
+    if (!runtime) return -EINVAL;
+    *runtime = NULL;
+    int error = scope_options(&options, sizeof options, given);
+    if (error) return error;
+    if (options.workers > IDLE_MAX || options.deadlock < -1 || options.deadlock > 1) return -EINVAL;
+    if (options.stack_size == 0) options.stack_size = STACK_PER_TASK ? 256u << 10 : 64u << 10;
+    if (options.stack_size < STACK_SIZE_MIN || options.stack_size > STACK_SIZE_MAX) return -EINVAL;
+    platform_init();
+    unsigned count = options.workers ? options.workers : min_of(platform_cpus(), IDLE_MAX);
+    if (options.one_root || options.seed) count = 1; /* one worker is one root */
+
+    struct runtime *r = make_zeroed(sizeof *r);
+    if (!r) return -ENOMEM;
+    struct weft_runtime *rt = &r->shared;
+    rt->count = count;
+    rt->one_root = options.one_root;
+    rt->seeded = options.seed != 0;
+    rt->run = scope_run;
+    rt->workers = make_zeroed(count * sizeof *rt->workers);
+    r->seats = make_zeroed(count * sizeof *r->seats);
+    stack_pool_init(&rt->stacks, power_of_two(options.stack_size));
+    inject_init(&rt->inject);
+    scope_init_outermost(&r->outermost, rt);
+    rt->outermost = &r->outermost;
+    error = rt->workers && r->seats ? 0 : -ENOMEM;
+    for (; !error && r->made < count; r->made += !error)
+        error = worker_init(&rt->workers[r->made], rt, r->made, options.seed);
+    /* With memory for some workers it runs on those. */
+    if (r->made > 0) error = start_threads(r, r->made);
+    if (error < 0) {
+        free_all(r);
+        return error;
+    }
+    rt->count = (unsigned)error;
+    idle_init(&rt->idle, r->seats, rt->count);
+    stack_watch_begin(worker_describe_fault);
+    open_gate(r);
+    *runtime = rt;
+    return 0;
+}
+
+int weft_runtime_go(weft_runtime *rt, weft_fn *fn, const void *arg, size_t size)
+{
+    return rt ? scope_go(rt->outermost, fn, arg, size) : -EINVAL;
+}
+
+int weft_runtime_call(weft_runtime *rt, weft_fn *fn, void *arg)
+{
+    if (!rt || !fn) return -EINVAL;
+    struct scope *outermost = rt->outermost;
+    struct task task;
+    task_init(&task, &outermost->node, NODE_TASK, fn, arg);
+    scope_enter(outermost); /* the runtime does not stop before this has returned */
+    add_relaxed(&rt->outside_spawned, 1);
+    worker_ready(rt, task_ready(&task));
+    int result = spawn_await(&task);
+    scope_leave(outermost, false);
+    return result;
+}
+
+int weft_runtime_stop(weft_runtime *rt)
+{
+    if (!rt) return -EINVAL;
+    struct fiber *f = worker_fiber();
+    if (f && f->runtime == rt) return -EDEADLK;
+    struct runtime *r = of(rt);
+    scope_wait(&r->outermost);
+    idle_close(&rt->idle);
+    for (unsigned i = 0; i < rt->count; i++) pthread_join((pthread_t)rt->workers[i].joinable, NULL);
+    stack_watch_end();
+    /* Whoever has woken the last task from outside may not be done with its notice.
+     * acquire: pairs with ready_outside and cancel_node. */
+    while (load_acquire(&rt->pins) != 0) sched_yield();
+    free_all(r);
+    return 0;
+}
+
+int weft_run(weft_fn *fn, void *arg, const struct weft_options *options)
+{
+    weft_runtime *rt;
+    if (!fn) return -EINVAL;
+    int error = weft_runtime_start(&rt, options);
+    if (error) return error;
+    int result = weft_runtime_call(rt, fn, arg);
+    weft_runtime_stop(rt);
+    return result;
+}
+
+/* ---- the calling task ---------------------------------------------------- */
+
+void weft_yield(void)
+{
+    struct worker *w = worker_self();
+    if (w) worker_yield(w);
+    else sched_yield();
+}
+
+int weft_check(void)
+{
+    struct worker *w = worker_self();
+    if (!w) return 0;
+    worker_spend(w);
+    return cancel_check(worker_fiber());
+}
+
+int weft_worker_index(void)
+{
+    struct worker *w = worker_self();
+    return w ? (int)w->index : -1;
+}
+
+unsigned weft_worker_count(void)
+{
+    struct worker *w = worker_self();
+    return w ? w->runtime->count : 0;
+}
+
+extern int *__errno_location(void);
+
+noinline int *weft_errno_location(void)
+{
+    int *here = __errno_location();
+    /* So that the compiler cannot find out that this, too, is called once too often. */
+    __asm__ volatile("" : "+r"(here) : : "memory");
+    return here;
+}

@@ -1,0 +1,191 @@
+#include "scope.h"
+#include "spawn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct job {
+    struct task                 task;
+    _Alignas(max_align_t) char  arg[];
+};
+
+static struct scope *of(const weft_scope *scope)
+{
+    return (struct scope *)scope;
+}
+
+static struct scope *of_node(struct node *n)
+{
+    return container_of(n, struct scope, node);
+}
+
+int scope_options(void *to, size_t size, const void *from)
+{
+    memset(to, 0, size);
+    if (!from) return 0;
+    size_t theirs = *(const size_t *)from;
+    if (theirs < sizeof(size_t)) return -EINVAL;
+    for (size_t i = size; i < theirs; i++)
+        if (((const char *)from)[i]) return -E2BIG;
+    memcpy(to, from, min_of(size, theirs));
+    return 0;
+}
+
+/* ---- counting ------------------------------------------------------------ */
+
+void scope_enter(struct scope *s)
+{
+    add_relaxed(&s->pending, 1);
+}
+
+void scope_leave(struct scope *s, bool next)
+{
+    /* acq_rel: pairs with itself and with publish_closer; the opener sees what all the tasks did, and
+     * the last of them sees the closer. */
+    if (sub_acq_rel(&s->pending, 1) == 1) wait_wake(s->closer, next);
+}
+
+static bool publish_closer(struct waiter *waiter, void *arg)
+{
+    struct scope *s = arg;
+    s->closer = waiter;
+    return sub_acq_rel(&s->pending, 1) != 1; /* pairs with scope_leave */
+}
+
+void scope_wait(struct scope *s)
+{
+    if (load_acquire(&s->pending) == 1) return; /* pairs with scope_leave: only the opener is left */
+    struct waiter waiter;
+    wait_init(&waiter);
+    wait_park(&waiter, publish_closer, s);
+}
+
+/* ---- jobs ---------------------------------------------------------------- */
+
+int scope_go(struct scope *s, weft_fn *fn, const void *arg, size_t size)
+{
+    if (!fn || (size > 0 && !arg)) return -EINVAL;
+    if (size > SIZE_MAX - sizeof(struct job)) return -ENOMEM;
+    struct job *job = malloc(sizeof *job + size);
+    if (!job) return -ENOMEM;
+    if (size > 0) memcpy(job->arg, arg, size);
+    task_init(&job->task, &s->node, NODE_JOB, fn, size > 0 ? job->arg : (void *)arg);
+    scope_enter(s);
+    struct worker *w = worker_self();
+    struct weft_runtime *rt = s->opener ? s->opener->runtime : s->node.arg;
+    bool here = w && w->runtime == rt;
+    if (here) worker_count_one(&w->count.spawned);
+    else add_relaxed(&rt->outside_spawned, 1);
+    if (s->root) {
+        if (root_push(s->root, task_ready(&job->task))) worker_ready(rt, root_ready(s->root));
+    } else if (here) {
+        worker_push(w, &job->task);
+    } else {
+        worker_ready(rt, task_ready(&job->task));
+    }
+    return 0;
+}
+
+static void job_ended(struct weft_runtime *rt, struct task *task, int result)
+{
+    struct scope *s = of_node(node_up(&task->node));
+    cancel_leave(rt, &task->node);
+    if (result < 0 && s->opener) cancel_node(rt, &s->node, result);
+    free(container_of(task, struct job, task));
+    scope_leave(s, true);
+}
+
+void scope_run(struct task *task)
+{
+    int result = task->fn(task->node.arg);
+    struct worker *w = worker_self();
+    if (unlikely(w->fiber->node != &task->node)) base_die("a task has ended with a scope still open");
+    worker_count_one(&w->count.ended);
+    if (likely(node_kind(&task->node) == NODE_TASK)) spawn_ended(w->runtime, task, result);
+    else job_ended(w->runtime, task, result);
+}
+
+/* ---- scopes -------------------------------------------------------------- */
+
+void scope_init_outermost(struct scope *s, struct weft_runtime *rt)
+{
+    memset(s, 0, sizeof *s);
+    node_init(&s->node, NULL, NODE_SCOPE);
+    s->node.arg = rt;
+    atomic_set(&s->pending, 1);
+}
+
+int weft_scope_open(weft_scope *storage, const struct weft_scope_options *given)
+{
+    struct weft_scope_options options;
+    if (!storage) return -EINVAL;
+    int error = scope_options(&options, sizeof options, given);
+    if (error) return error;
+    if (options.deadline != 0 && options.deadline != WEFT_NEVER) return -ENOTSUP;
+    struct fiber *f = worker_fiber();
+    if (!f) return -EPERM;
+    struct scope *s = of(storage);
+    node_init(&s->node, f->node, NODE_SCOPE | (options.shield ? NODE_SHIELD : 0));
+    atomic_set(&s->pending, 1);
+    s->closer = NULL;
+    s->opener = f;
+    s->outer = f->node;
+    s->root = f->root;
+    f->node = &s->node;
+    /* One worker is a root already. */
+    if (options.one_root && !f->root && f->runtime->count > 1) {
+        root_init(&s->own);
+        s->root = f->root = &s->own;
+        worker_set_floor(f);
+    }
+    return 0;
+}
+
+int weft_scope_go(weft_scope *scope, weft_fn *fn, const void *arg, size_t size)
+{
+    if (!scope) return -EINVAL;
+    if (!worker_self()) return -EPERM;
+    return scope_go(of(scope), fn, arg, size);
+}
+
+int weft_go(weft_fn *fn, const void *arg, size_t size)
+{
+    struct fiber *f = worker_fiber();
+    if (!f) return -EPERM;
+    struct node *n = f->node;
+    while (node_kind(n) != NODE_SCOPE) n = node_up(n);
+    return scope_go(of_node(n), fn, arg, size);
+}
+
+void weft_scope_cancel(weft_scope *scope)
+{
+    if (!scope) return;
+    cancel_node(of(scope)->opener->runtime, &of(scope)->node, -ECANCELED);
+}
+
+void weft_cancel(weft_task *storage)
+{
+    struct task *task = (struct task *)storage;
+    if (!task) return;
+    cancel_node(cancel_runtime(&task->node), &task->node, -ECANCELED);
+}
+
+int weft_scope_close(weft_scope *storage)
+{
+    if (!storage) return -EINVAL;
+    struct fiber *f = worker_fiber();
+    if (!f) return -EPERM;
+    struct scope *s = of(storage);
+    if (f->node != &s->node) base_die("weft_scope_close by a task that has not opened the scope, or with an inner one open");
+    worker_spend(worker_self());
+    scope_wait(s);
+    int reason = cancel_reason(&s->node);
+    cancel_leave(f->runtime, &s->node);
+    f->node = s->outer;
+    if (s->root == &s->own) {
+        f->root = NULL; /* all its other tasks have ended, so nobody is pending but this one */
+        worker_set_floor(f);
+    }
+    return reason;
+}

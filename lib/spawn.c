@@ -1,0 +1,182 @@
+#include "spawn.h"
+#include "cancel.h"
+#include "wait.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdlib.h>
+
+static struct task *of(const weft_task *task)
+{
+    return (struct task *)task;
+}
+
+static noinline void spawn_slow(struct worker *w, struct task *task)
+{
+    struct fiber *f = w->fiber;
+    if (!f->root) worker_push_slow(w, task);
+    else if (root_push(f->root, task_ready(task))) worker_ready(w->runtime, root_ready(f->root));
+}
+
+void weft_spawn(weft_task *storage, weft_fn *fn, void *arg)
+{
+    struct worker *w = worker_self();
+    if (unlikely(!w)) base_die("weft_spawn in a plain thread: only a task can spawn");
+    struct fiber *f = w->fiber;
+    struct task  *task = of(storage);
+    task_init(task, f->node, NODE_TASK, fn, arg);
+    worker_count_one(&w->count.spawned);
+    if (unlikely(f->root) || unlikely(!deque_push_fast(&w->deque, task))) spawn_slow(w, task);
+    else if (unlikely(load_relaxed(&w->asked))) worker_answer(w);
+}
+
+/* ---- ending -------------------------------------------------------------- */
+
+/* What await_any leaves in each task's state. */
+struct slot {
+    struct waiter   *waiter;
+    uint32_t         outcome;
+    bool             registered;
+    Atomic(uint32_t) let_go; /* the ending task's last touch */
+};
+
+/* Wakes whom the ended task found in its state. */
+noinline void spawn_wake(uintptr_t state)
+{
+    if (state & TASK_SLOT) {
+        struct slot *slot = (struct slot *)(state & ~TASK_SLOT);
+        wait_finish(slot->waiter, slot->outcome, true);
+        store_release(&slot->let_go, 1); /* pairs with take_back */
+    } else {
+        wait_wake((struct waiter *)state, true);
+    }
+}
+
+/* ---- awaiting ------------------------------------------------------------ */
+
+static bool publish_await(struct waiter *waiter, void *arg)
+{
+    struct task *task = arg;
+    uintptr_t none = 0;
+    /* release: pairs with spawn_ended, which sees the waiter whole; acquire: it has ended meanwhile. */
+    return cas_acq_rel(&task->state, &none, (uintptr_t)waiter);
+}
+
+noinline int spawn_await(struct task *task)
+{
+    struct worker *w = worker_self();
+    if (w && w->budget < 0) worker_breathe(w);
+    if (load_acquire(&task->state) != TASK_DONE) { /* pairs with spawn_ended */
+        struct waiter waiter;
+        wait_init(&waiter);
+        wait_park(&waiter, publish_await, task);
+    }
+    if (unlikely(load_relaxed(&task->node.reason))) cancel_settle(cancel_runtime(&task->node), &task->node);
+    return task->node.result;
+}
+
+/* In place: the newest of this worker's own, with half of the stack left (or never, says the
+ * floor: in a root, with a seed, for a sanitizer), and not more often in a
+ * row than the budget allows. */
+static always_inline bool take_in_place(struct worker *w, struct fiber *f, struct task *task)
+{
+    return likely(base_stack_pointer() > f->floor) && likely(--w->budget >= 0) &&
+           likely(deque_pop_if(&w->deque, task));
+}
+
+int weft_await(weft_task *storage)
+{
+    struct task   *task = of(storage);
+    struct worker *w = worker_self();
+    if (unlikely(!w)) return spawn_await(task);
+    struct fiber *f = w->fiber;
+    if (unlikely(!take_in_place(w, f, task))) {
+        /* acquire: pairs with spawn_ended. */
+        bool over = load_acquire(&task->state) == TASK_DONE && !load_relaxed(&task->node.reason) && w->budget >= 0;
+        return over ? task->node.result : spawn_await(task);
+    }
+    if (unlikely(load_relaxed(&w->asked))) worker_answer(w);
+    struct node *outer = f->node;
+    f->node = &task->node;
+    int result = task->fn(task->node.arg);
+    f->node = outer;
+    cancel_leave(f->runtime, &task->node);
+    worker_count_one(&worker_self()->count.inlined); /* it may be another worker now */
+    store_release(&task->state, TASK_DONE);          /* pairs with weft_done */
+    return result;
+}
+
+bool weft_done(const weft_task *storage)
+{
+    return load_acquire(&of(storage)->state) == TASK_DONE; /* pairs with spawn_ended */
+}
+
+/* ---- awaiting one of many ------------------------------------------------ */
+
+/* The index of one that has ended, the search beginning anywhere; -1. */
+static int find_done(weft_task *const tasks[], uint32_t count, struct worker *w)
+{
+    uint32_t first = w ? choice_below(&w->choice, count) : 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t at = first + i < count ? first + i : first + i - count;
+        if (weft_done(tasks[at])) return (int)at;
+    }
+    return -1;
+}
+
+#define OUTCOME_OF(index) (CANCEL_OUTCOME + 1 + (uint32_t)(index))
+
+static void register_all(weft_task *const tasks[], uint32_t count, struct slot *slots, struct waiter *waiter)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        slots[i].waiter = waiter;
+        slots[i].outcome = OUTCOME_OF(i);
+        atomic_set(&slots[i].let_go, 0);
+        uintptr_t none = 0;
+        /* As in publish_await.  A task that stands there twice is registered once. */
+        slots[i].registered = cas_acq_rel(&of(tasks[i])->state, &none, (uintptr_t)&slots[i] | TASK_SLOT);
+        if (none == TASK_DONE) wait_finish(waiter, slots[i].outcome, false);
+    }
+}
+
+/* No task holds a slot any more when this returns. */
+static void take_back(weft_task *const tasks[], uint32_t count, struct slot *slots)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        uintptr_t mine = (uintptr_t)&slots[i] | TASK_SLOT;
+        if (!slots[i].registered || cas_acq_rel(&of(tasks[i])->state, &mine, 0)) continue;
+        /* It has ended, on another worker, and is between two instructions of spawn_ended. */
+        for (unsigned spins = 0; !load_acquire(&slots[i].let_go); spins++) { /* pairs with spawn_ended */
+            if (spins < 100) atomic_pause();
+            else sched_yield();
+        }
+    }
+}
+
+int weft_await_any(weft_task *const tasks[], size_t size, weft_time deadline)
+{
+    if (!tasks || size == 0 || size > INT_MAX) return -EINVAL;
+    for (size_t i = 0; i < size; i++)
+        if (!tasks[i]) return -EINVAL;
+    uint32_t count = (uint32_t)size;
+    struct worker *w = worker_self();
+    if (w) worker_spend(w);
+    int found = find_done(tasks, count, worker_self());
+    if (found >= 0) return found;
+    int reason = w ? cancel_check(worker_fiber()) : 0;
+    if (reason) return reason;
+    if (deadline == 0) return -EAGAIN;
+    if (deadline != WEFT_NEVER) return -ENOTSUP;
+
+    struct slot few[8], *slots = count <= array_len(few) ? few : malloc(count * sizeof *slots);
+    if (!slots) return -ENOMEM;
+    struct waiter waiter;
+    wait_init(&waiter);
+    register_all(tasks, count, slots, &waiter);
+    uint32_t outcome = cancel_wait_for(&waiter);
+    take_back(tasks, count, slots);
+    if (slots != few) free(slots);
+    if (outcome == CANCEL_OUTCOME) return cancel_check(worker_fiber());
+    return (int)(outcome - OUTCOME_OF(0));
+}

@@ -1,0 +1,26 @@
+/* spawn.h - tasks in their spawner's storage: fork and join
+ */
+#ifndef WEFT_SPAWN_H
+#define WEFT_SPAWN_H
+
+#include "cancel.h"
+#include "worker.h"
+
+void spawn_wake(uintptr_t state);
+
+/* The task, which ran from the loop, has ended. */
+static always_inline void spawn_ended(struct weft_runtime *runtime, struct task *task, int result)
+{
+    cancel_leave(runtime, &task->node);
+    task->node.result = result;
+    /* acq_rel: release pairs with the acquire in weft_await and weft_done, which see
+     * what the task did; acquire pairs with publish_await, for the waiter.  The task is
+     * not touched after. */
+    uintptr_t state = swap_acq_rel(&task->state, TASK_DONE);
+    if (state) spawn_wake(state);
+}
+
+/* As weft_await. */
+int spawn_await(struct task *task);
+
+#endif
