@@ -60,33 +60,19 @@ void bench_start(const char *name, int argc, char **argv)
     };
 
     bench_name = name;
-    for (int flag; (flag = getopt_long(argc, argv, "", flags, NULL)) != -1;)
-        switch (flag) {
-        case 'w':
-            bench_options.workers = (unsigned)number("workers", optarg, 0, 1024);
-            break;
-        case 'r':
-            bench_options.reps = (int)number("reps", optarg, 1, 1000000);
-            break;
-        case 'q':
-            bench_options.quick = true;
-            break;
-        case 'j':
-            bench_options.json = true;
-            break;
-        case 'h':
-            usage(stdout);
-            exit(0);
-        default:
-            usage(stderr);
-            exit(2);
+    for (int flag; (flag = getopt_long(argc, argv, "", flags, NULL)) != -1;) switch (flag) {
+        case 'w': bench_options.workers = (unsigned)number("workers", optarg, 0, 1024); break;
+        case 'r': bench_options.reps = (int)number("reps", optarg, 1, 1000000); break;
+        case 'q': bench_options.quick = true; break;
+        case 'j': bench_options.json = true; break;
+        case 'h': usage(stdout); exit(0);
+        default: usage(stderr); exit(2);
         }
     if (optind < argc) {
         usage(stderr);
         exit(2);
     }
-    if (!bench_options.json)
-        printf("%s, medians of %d\n", name, bench_options.reps);
+    if (!bench_options.json) printf("%s, medians of %d\n", name, bench_options.reps);
 }
 
 /* ---- running ------------------------------------------------------------ */
@@ -107,14 +93,11 @@ void bench_fail(const char *format, ...)
 static weft_runtime *runtime_with(unsigned workers)
 {
     size_t i = 0;
-    while (i < sizeof(runtimes) / sizeof(*runtimes) && runtimes[i].runtime && runtimes[i].workers != workers)
-        i++;
-    if (i == sizeof(runtimes) / sizeof(*runtimes))
-        bench_fail("too many different numbers of workers");
+    while (i < sizeof(runtimes) / sizeof(*runtimes) && runtimes[i].runtime && runtimes[i].workers != workers) i++;
+    if (i == sizeof(runtimes) / sizeof(*runtimes)) bench_fail("too many different numbers of workers");
     if (!runtimes[i].runtime) {
         int error = weft_runtime_start(&runtimes[i].runtime, WEFT_OPTIONS(.workers = workers));
-        if (error)
-            bench_fail("no runtime with %u workers: %s", workers, strerror(-error));
+        if (error) bench_fail("no runtime with %u workers: %s", workers, strerror(-error));
         runtimes[i].workers = workers;
     }
     return runtimes[i].runtime;
@@ -142,8 +125,7 @@ static int timed(void *arg)
 static double run_once(struct series *series, const char *what)
 {
     int result = series->workers ? weft_runtime_call(runtime_with(series->workers), timed, series) : timed(series);
-    if (!result && series->side->judge)
-        result = series->side->judge(series->side->arg);
+    if (!result && series->side->judge) result = series->side->judge(series->side->arg);
     if (result)
         bench_fail("%s, %s (workers: %u): the result is wrong (%d)", what, series->side->name, series->workers, result);
     return (double)series->taken / series->side->count;
@@ -163,16 +145,14 @@ static double median(const struct series *series)
 
 static void take_turns(struct series *series, size_t count, const char *what)
 {
-    for (size_t i = 0; i < count; i++)
-        run_once(&series[i], what);
+    for (size_t i = 0; i < count; i++) run_once(&series[i], what);
     for (int rep = 0; rep < bench_options.reps; rep++)
         for (size_t i = 0; i < count; i++) {
             struct series *next = &series[rep % 2 ? count - 1 - i : i];
             next->ns[rep] = run_once(next, what);
             next->cpus += (double)next->busy / (double)next->taken / bench_options.reps;
         }
-    for (size_t i = 0; i < count; i++)
-        qsort(series[i].ns, (size_t)bench_options.reps, sizeof(double), ascending);
+    for (size_t i = 0; i < count; i++) qsort(series[i].ns, (size_t)bench_options.reps, sizeof(double), ascending);
 }
 
 /* ---- printing ----------------------------------------------------------- */
@@ -180,8 +160,7 @@ static void take_turns(struct series *series, size_t count, const char *what)
 static void print_time(double ns)
 {
     int step = 0;
-    for (; ns >= 10000 && step < 3; step++)
-        ns /= 1000;
+    for (; ns >= 10000 && step < 3; step++) ns /= 1000;
     printf(" %9.*f %s", ns < 10 ? 2 : 1, ns, (const char *const[]){"ns", "us", "ms", "s "}[step]);
 }
 
@@ -197,8 +176,7 @@ static void print_series(const struct series *series, const struct series *first
     print_time(middle);
     print_time(ns[0]);
     printf(" %7.1f%% %6.2f %8.3f", 100 * (most - ns[0]) / middle, series->cpus, middle / median(first));
-    if (alone != series)
-        printf("  %.2f times as fast as with %u", median(alone) / middle, alone->workers);
+    if (alone != series) printf("  %.2f times as fast as with %u", median(alone) / middle, alone->workers);
     putchar('\n');
 }
 
@@ -220,8 +198,7 @@ void bench_compare_sides(const char *what, const char *unit, const struct bench_
     struct series *series = calloc(2 * count, sizeof(*series));
     double        *ns = calloc(2 * count * (size_t)bench_options.reps, sizeof(*ns));
 
-    if (!series || !ns)
-        bench_fail("no memory");
+    if (!series || !ns) bench_fail("no memory");
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < (sides[i].workers == BENCH_EACH ? each_count : 1); k++, total++) {
             series[total].side = &sides[i];
@@ -234,13 +211,10 @@ void bench_compare_sides(const char *what, const char *unit, const struct bench_
         printf("\n%-42s %12s %12s %8s %6s %8s\n", what, "median", "least", "spread", "CPUs", "ratio");
     for (const struct series *s = series, *alone = s; s < series + total; s++) {
         alone = alone->side == s->side ? alone : s;
-        if (bench_options.json)
-            print_series_json(s, series, what, unit);
-        else
-            print_series(s, series, alone);
+        if (bench_options.json) print_series_json(s, series, what, unit);
+        else print_series(s, series, alone);
     }
-    if (!bench_options.json)
-        printf("  (time per %s)\n", unit);
+    if (!bench_options.json) printf("  (time per %s)\n", unit);
     fflush(stdout);
     free(ns);
     free(series);
@@ -251,8 +225,7 @@ void bench_value(const char *what, double value, const char *unit)
     if (bench_options.json)
         printf("{\"bench\": \"%s\", \"what\": \"%s\", \"value\": %.4f, \"unit\": \"%s\"}\n", bench_name, what, value,
                unit);
-    else
-        printf("\n%-42s %12.*f %s\n", what, value == (double)(int64_t)value ? 0 : 2, value, unit);
+    else printf("\n%-42s %12.*f %s\n", what, value == (double)(int64_t)value ? 0 : 2, value, unit);
     fflush(stdout);
 }
 
@@ -264,14 +237,12 @@ double bench_memory(const char *field)
     double kib = 0;
     FILE  *file = fopen("/proc/self/status", "re");
 
-    if (!file)
-        bench_fail("/proc/self/status cannot be read");
+    if (!file) bench_fail("/proc/self/status cannot be read");
     while (fgets(line, sizeof(line), file))
         if (!strncmp(line, field, strlen(field)) && line[strlen(field)] == ':')
             kib = strtod(line + strlen(field) + 1, NULL);
     fclose(file);
-    if (kib == 0)
-        bench_fail("/proc/self/status does not tell %s", field);
+    if (kib == 0) bench_fail("/proc/self/status does not tell %s", field);
     return kib * 1024;
 }
 

@@ -71,8 +71,7 @@ int main(int argc, char **argv)
 
     /* By adding up.  fib(n) takes fib(n + 1) - 1 spawns. */
     long after = 1;
-    for (long i = 0, sum; i < number; i++, expected = after, after = sum)
-        sum = expected + after;
+    for (long i = 0, sum; i < number; i++, expected = after, after = sum) sum = expected + after;
     double spawns = (double)after - 1;
 
     pointer = called;

@@ -23,8 +23,7 @@ static int run_in_turn(void *arg)
 {
     const volatile struct loop *loop = arg; /* volatile: which body it is is not the compiler's to see */
     size_t                      end = loop->end, step = loop->grain ? loop->grain : end;
-    for (size_t i = 0; i < end; i += step)
-        loop->body(i, i + step < end ? i + step : end, NULL);
+    for (size_t i = 0; i < end; i += step) loop->body(i, i + step < end ? i + step : end, NULL);
     return 0;
 }
 
@@ -55,8 +54,7 @@ static void add_up(size_t begin, size_t end, void *arg)
 {
     uint64_t part = 0;
     (void)arg;
-    for (size_t i = begin; i < end; i++)
-        part += array[i];
+    for (size_t i = begin; i < end; i++) part += array[i];
     __atomic_fetch_add(&sum, part, __ATOMIC_RELAXED);
 }
 
@@ -74,8 +72,7 @@ static void multiply_rows(size_t begin, size_t end, void *arg)
     memset(c + begin * side, 0, (end - begin) * side * sizeof(*c));
     for (size_t i = begin; i < end; i++)
         for (size_t k = 0; k < side; k++)
-            for (size_t j = 0; j < side; j++)
-                c[i * side + j] += a[i * side + k] * b[k * side + j];
+            for (size_t j = 0; j < side; j++) c[i * side + j] += a[i * side + k] * b[k * side + j];
 }
 
 /* All elements of a product add up to column sums times row sums; whole
@@ -86,20 +83,17 @@ static int judge_product(void *arg)
     (void)arg;
     for (size_t k = 0; k < side; k++) {
         double column = 0, row = 0;
-        for (size_t i = 0; i < side; i++)
-            column += a[i * side + k], row += b[k * side + i];
+        for (size_t i = 0; i < side; i++) column += a[i * side + k], row += b[k * side + i];
         expected += column * row;
     }
-    for (size_t i = 0; i < side * side; c[i++] = -1)
-        is += c[i];
+    for (size_t i = 0; i < side * side; c[i++] = -1) is += c[i];
     return is != expected;
 }
 
 static void mark(size_t begin, size_t end, void *arg)
 {
     (void)arg;
-    for (size_t i = begin; i < end; i++)
-        marks[i]++;
+    for (size_t i = begin; i < end; i++) marks[i]++;
 }
 
 static int judge_marks(void *arg)
@@ -107,8 +101,7 @@ static int judge_marks(void *arg)
     int wrong = 0;
     (void)arg;
     passes++;
-    for (size_t i = 0; i < length; i++)
-        wrong |= marks[i] != passes;
+    for (size_t i = 0; i < length; i++) wrong |= marks[i] != passes;
     return wrong;
 }
 
@@ -122,12 +115,9 @@ int main(int argc, char **argv)
     a = malloc(side * side * sizeof(*a));
     b = malloc(side * side * sizeof(*b));
     c = malloc(side * side * sizeof(*c));
-    if (!array || !marks || !a || !b || !c)
-        bench_fail("no memory");
-    for (size_t i = 0; i < length; i++)
-        array[i] = (uint32_t)i;
-    for (size_t i = 0; i < side * side; i++)
-        a[i] = (double)(i % 7), b[i] = (double)(i % 5);
+    if (!array || !marks || !a || !b || !c) bench_fail("no memory");
+    for (size_t i = 0; i < length; i++) array[i] = (uint32_t)i;
+    for (size_t i = 0; i < side * side; i++) a[i] = (double)(i % 7), b[i] = (double)(i % 5);
 
     compare("adding up an array", "element", (struct loop){add_up, length, 0}, judge_sum, (double)length);
     compare("multiplying matrices", "multiply and add", (struct loop){multiply_rows, side, 0}, judge_product,

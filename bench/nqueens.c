@@ -52,8 +52,7 @@ static int spawned(void *arg)
     weft_task     tasks[MOST];
     int           count = 0;
 
-    if (board->rows <= alone)
-        return called(board);
+    if (board->rows <= alone) return called(board);
     board->solutions = 0;
     board->placed = 0;
     for (uint32_t free = places(board); free; free &= free - 1, count++) {

@@ -40,8 +40,7 @@ static int call(void *arg)
 {
     (void)arg;
     for (long round = 0; round < rounds; round++)
-        for (int i = 0; i < BATCH; i++)
-            pointer(&items[i].count);
+        for (int i = 0; i < BATCH; i++) pointer(&items[i].count);
     return judge(items, BATCH, rounds);
 }
 
@@ -49,10 +48,8 @@ static int first_first(void *arg)
 {
     (void)arg;
     for (long round = 0; round < rounds; round++) {
-        for (int i = 0; i < BATCH; i++)
-            weft_spawn(&items[i].task, add_one, &items[i].count);
-        for (int i = 0; i < BATCH; i++)
-            weft_await(&items[i].task);
+        for (int i = 0; i < BATCH; i++) weft_spawn(&items[i].task, add_one, &items[i].count);
+        for (int i = 0; i < BATCH; i++) weft_await(&items[i].task);
     }
     return judge(items, BATCH, rounds);
 }
@@ -61,10 +58,8 @@ static int last_first(void *arg)
 {
     (void)arg;
     for (long round = 0; round < rounds; round++) {
-        for (int i = 0; i < BATCH; i++)
-            weft_spawn(&items[i].task, add_one, &items[i].count);
-        for (int i = BATCH; i-- > 0;)
-            weft_await(&items[i].task);
+        for (int i = 0; i < BATCH; i++) weft_spawn(&items[i].task, add_one, &items[i].count);
+        for (int i = BATCH; i-- > 0;) weft_await(&items[i].task);
     }
     return judge(items, BATCH, rounds);
 }
@@ -85,13 +80,10 @@ static int wait_their_turn(void *arg)
     (void)arg;
     double       before = bench_memory("VmRSS");
     struct item *all = calloc((size_t)waiting, sizeof(*all));
-    if (!all)
-        return 1;
-    for (long i = 0; i < waiting; i++)
-        weft_spawn(&all[i].task, add_one, &all[i].count);
+    if (!all) return 1;
+    for (long i = 0; i < waiting; i++) weft_spawn(&all[i].task, add_one, &all[i].count);
     bytes_each = (bench_memory("VmRSS") - before) / (double)waiting - (double)sizeof(all->count);
-    for (long i = waiting; i-- > 0;)
-        weft_await(&all[i].task);
+    for (long i = waiting; i-- > 0;) weft_await(&all[i].task);
     int wrong = judge(all, waiting, 1);
     free(all);
     return wrong;

@@ -28,8 +28,7 @@ static int run_threads(void *arg)
     (void)arg;
     for (long i = 0; i < times; i++) {
         pthread_t thread;
-        if (pthread_create(&thread, NULL, count_one_thread, &there))
-            return 1;
+        if (pthread_create(&thread, NULL, count_one_thread, &there)) return 1;
         pthread_join(thread, NULL);
     }
     return there != times;
@@ -49,8 +48,7 @@ static int run_weft_run(void *arg)
 {
     long there = 0;
     for (long i = 0; i < times; i++)
-        if (weft_run(count_one, &there, WEFT_OPTIONS(.workers = *(unsigned *)arg)))
-            return 1;
+        if (weft_run(count_one, &there, WEFT_OPTIONS(.workers = *(unsigned *)arg))) return 1;
     return there != times;
 }
 

@@ -32,16 +32,14 @@ static int run_jumps(void *arg)
     (void)arg;
     struct transfer other = {make_fcontext(stack + sizeof(stack), sizeof(stack), bounce), NULL};
     bounced = 0;
-    for (long i = 0; i < turns; i++)
-        other = jump_fcontext(other.context, NULL);
+    for (long i = 0; i < turns; i++) other = jump_fcontext(other.context, NULL);
     return bounced != turns;
 }
 
 static int yield_turns(void *arg)
 {
     long *done = arg;
-    for (; *done < turns; ++*done)
-        weft_yield();
+    for (; *done < turns; ++*done) weft_yield();
     return 0;
 }
 
@@ -54,14 +52,10 @@ static int run_tasks(void *arg)
     struct weft_stats before = {.size = sizeof(before)}, after = {.size = sizeof(after)};
 
     (void)arg;
-    if (weft_stats(&before))
-        return 1;
-    for (int i = 0; i < 2; i++)
-        weft_spawn(&tasks[i], yield_turns, &done[i]);
-    for (int i = 0; i < 2; i++)
-        weft_await(&tasks[i]);
-    if (weft_stats(&after))
-        return 1;
+    if (weft_stats(&before)) return 1;
+    for (int i = 0; i < 2; i++) weft_spawn(&tasks[i], yield_turns, &done[i]);
+    for (int i = 0; i < 2; i++) weft_await(&tasks[i]);
+    if (weft_stats(&after)) return 1;
     switches = (double)(after.switches - before.switches);
     return done[0] != turns || done[1] != turns || switches < 1.9 * (double)turns;
 }
@@ -72,8 +66,7 @@ int main(int argc, char **argv)
     turns = bench_size(1000000, 10000);
 
     /* Once to learn how many switches the yields take. */
-    if (weft_run(run_tasks, NULL, WEFT_OPTIONS(.workers = 1)))
-        bench_fail("two tasks that yield: the result is wrong");
+    if (weft_run(run_tasks, NULL, WEFT_OPTIONS(.workers = 1))) bench_fail("two tasks that yield: the result is wrong");
     const struct bench_side sides[] = {
         {.name = "jump_fcontext", .run = run_jumps, .count = 2.0 * (double)turns},
         {.name = "weft_yield", .run = run_tasks, .count = switches, .workers = 1},

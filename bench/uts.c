@@ -94,8 +94,7 @@ static void compare(const char *what, const struct uts_params *params)
 static void compare_quickly(void)
 {
     tree = &uts_t1;
-    if (run(called))
-        bench_fail("T1 is not as published");
+    if (run(called)) bench_fail("T1 is not as published");
 
     struct uts_params top = uts_t1;
     top.limit -= 3;

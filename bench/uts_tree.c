@@ -39,14 +39,10 @@ static inline uint32_t rotate(uint32_t word, int bits)
 static inline uint32_t mix(int t, uint32_t b, uint32_t c, uint32_t d)
 {
     switch (t / 20) {
-    case 0:
-        return (d ^ (b & (c ^ d))) + 0x5a827999;
-    case 1:
-        return (b ^ c ^ d) + 0x6ed9eba1;
-    case 2:
-        return ((b & c) | (d & (b | c))) + 0x8f1bbcdc;
-    default:
-        return (b ^ c ^ d) + 0xca62c1d6;
+    case 0: return (d ^ (b & (c ^ d))) + 0x5a827999;
+    case 1: return (b ^ c ^ d) + 0x6ed9eba1;
+    case 2: return ((b & c) | (d & (b | c))) + 0x8f1bbcdc;
+    default: return (b ^ c ^ d) + 0xca62c1d6;
     }
 }
 
@@ -66,8 +62,7 @@ static void hash(uint32_t digest[5], const uint32_t *message, int count)
 #pragma GCC unroll 80
     for (int t = 0; t < 80; t++) {
         uint32_t *next = &word[t % 16];
-        if (t >= 16)
-            *next = rotate(word[(t + 13) % 16] ^ word[(t + 8) % 16] ^ word[(t + 2) % 16] ^ *next, 1);
+        if (t >= 16) *next = rotate(word[(t + 13) % 16] ^ word[(t + 8) % 16] ^ word[(t + 2) % 16] ^ *next, 1);
         uint32_t sum = rotate(a, 5) + mix(t, b, c, d) + e + *next;
         e = d, d = c, c = rotate(b, 30), b = a, a = sum;
     }
@@ -99,15 +94,12 @@ int uts_num_children(const struct uts_node *node, const struct uts_params *param
 {
     double u = (node->random[4] & 0x7fffffff) / 2147483648.0;
 
-    if (params->shape == UTS_BINOMIAL)
-        return node->depth == 0 ? (int)params->b0 : u < params->q ? params->m : 0;
-    if (node->depth >= params->limit)
-        return 0;
+    if (params->shape == UTS_BINOMIAL) return node->depth == 0 ? (int)params->b0 : u < params->q ? params->m : 0;
+    if (node->depth >= params->limit) return 0;
 
     /* The published floor(log(1 - u) / log(1 - p)) with p = 1 / (1 + b0), found
      * by multiplying: how many powers of 1 - p are not less than 1 - u. */
     int count = 0;
-    for (double step = params->b0 / (1 + params->b0), power = step; power >= 1 - u; power *= step)
-        count++;
+    for (double step = params->b0 / (1 + params->b0), power = step; power >= 1 - u; power *= step) count++;
     return count;
 }

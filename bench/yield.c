@@ -27,24 +27,21 @@ static struct member {
 static int yield_task(void *arg)
 {
     struct member *member = arg;
-    for (; member->done < member->yields; member->done++)
-        weft_yield();
+    for (; member->done < member->yields; member->done++) weft_yield();
     return 0;
 }
 
 static void *yield_thread(void *arg)
 {
     struct member *member = arg;
-    for (; member->done < member->yields; member->done++)
-        sched_yield();
+    for (; member->done < member->yields; member->done++) sched_yield();
     return NULL;
 }
 
 static int judge(const struct party *party)
 {
     long sum = 0;
-    for (int i = 0; i < party->members; i++)
-        sum += members[i].done;
+    for (int i = 0; i < party->members; i++) sum += members[i].done;
     return sum != party->members * party->yields;
 }
 
@@ -55,8 +52,7 @@ static int run_tasks(void *arg)
         members[i] = (struct member){.yields = party->yields};
         weft_spawn(&members[i].task, yield_task, &members[i]);
     }
-    for (int i = party->members; i-- > 0;)
-        weft_await(&members[i].task);
+    for (int i = party->members; i-- > 0;) weft_await(&members[i].task);
     return judge(party);
 }
 
@@ -74,8 +70,7 @@ static int run_threads(void *arg)
         if (pthread_create(&members[i].thread, &attributes, yield_thread, &members[i]))
             bench_fail("no %d threads are to be had", party->members);
     }
-    for (int i = 0; i < party->members; i++)
-        pthread_join(members[i].thread, NULL);
+    for (int i = 0; i < party->members; i++) pthread_join(members[i].thread, NULL);
     pthread_attr_destroy(&attributes);
     return judge(party);
 }

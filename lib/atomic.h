@@ -19,11 +19,11 @@
 
 #define Atomic(type) _Atomic(type)
 
-#define atomic_set(p, v)    atomic_init((p), (v)) /* before anybody else can see it */
+#define atomic_set(p, v) atomic_init((p), (v)) /* before anybody else can see it */
 
-#define load_relaxed(p)     atomic_load_explicit((p), memory_order_relaxed)
-#define load_acquire(p)     atomic_load_explicit((p), memory_order_acquire)
-#define load_seq(p)         atomic_load_explicit((p), memory_order_seq_cst)
+#define load_relaxed(p) atomic_load_explicit((p), memory_order_relaxed)
+#define load_acquire(p) atomic_load_explicit((p), memory_order_acquire)
+#define load_seq(p)     atomic_load_explicit((p), memory_order_seq_cst)
 
 #define store_relaxed(p, v) atomic_store_explicit((p), (v), memory_order_relaxed)
 #define store_release(p, v) atomic_store_explicit((p), (v), memory_order_release)
@@ -63,15 +63,15 @@
 /* gcc warns that -fsanitize=thread does not see it: nothing relies on that. */
 #pragma GCC diagnostic ignored "-Wtsan"
 #endif
-#define fence_seq()         atomic_thread_fence(memory_order_seq_cst)
+#define fence_seq()      atomic_thread_fence(memory_order_seq_cst)
 
 /* Keeps the compiler, not the processor, from reordering: one half of an
  * asymmetric fence, whose other half is platform_fence_heavy. */
-#define fence_compiler()    atomic_signal_fence(memory_order_seq_cst)
+#define fence_compiler() atomic_signal_fence(memory_order_seq_cst)
 
 /* Tells a model checker that what was read from p is now relied on, so that
  * whoever writes there next must come after that read. */
-#define model_used(p) ((void)(p))
+#define model_used(p)    ((void)(p))
 
 /* To the processor: this thread only spins. */
 static inline void atomic_pause(void)

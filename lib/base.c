@@ -7,7 +7,7 @@
 
 _Noreturn void base_die(const char *format, ...)
 {
-    char text[512] = "weft: ";
+    char    text[512] = "weft: ";
     va_list args;
     va_start(args, format);
     int n = vsnprintf(text + 6, sizeof text - 7, format, args);

@@ -9,15 +9,15 @@
 
 #define CACHE_LINE 64
 
-#define likely(x)   __builtin_expect(!!(x), 1)
-#define unlikely(x) __builtin_expect(!!(x), 0)
-#define noinline    __attribute__((noinline))
+#define likely(x)     __builtin_expect(!!(x), 1)
+#define unlikely(x)   __builtin_expect(!!(x), 0)
+#define noinline      __attribute__((noinline))
 #define always_inline inline __attribute__((always_inline))
 
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
-#define array_len(a) (sizeof(a) / sizeof *(a))
-#define min_of(a, b) ((a) < (b) ? (a) : (b))
-#define max_of(a, b) ((a) > (b) ? (a) : (b))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+#define array_len(a)                    (sizeof(a) / sizeof *(a))
+#define min_of(a, b)                    ((a) < (b) ? (a) : (b))
+#define max_of(a, b)                    ((a) > (b) ? (a) : (b))
 
 /* Where the running stack is, roughly. */
 static always_inline char *base_stack_pointer(void)

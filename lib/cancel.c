@@ -17,7 +17,7 @@ int cancel_reason(const struct node *n)
 int cancel_check(struct fiber *f)
 {
     /* acquire: pairs with the release of the epoch in cancel_node; a new epoch comes with the reason. */
-    uint32_t epoch = (uint32_t)load_acquire(&f->runtime->epoch);
+    uint32_t     epoch = (uint32_t)load_acquire(&f->runtime->epoch);
     struct node *n = f->node;
     if (likely(epoch == (uint32_t)n->result)) return 0;
     int reason = cancel_reason(n);

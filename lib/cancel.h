@@ -35,7 +35,7 @@ static inline struct weft_runtime *cancel_runtime(struct node *n)
 }
 
 /* The node ends: nobody looks for it any more. */
-void cancel_leave_slow(struct weft_runtime *runtime, struct node *n);
+void                      cancel_leave_slow(struct weft_runtime *runtime, struct node *n);
 static always_inline void cancel_leave(struct weft_runtime *runtime, struct node *n)
 {
     if (unlikely((load_relaxed(&n->next) & NODE_LINKED) || load_relaxed(&n->reason))) cancel_leave_slow(runtime, n);

@@ -50,7 +50,7 @@ static Atomic(int) tsan_contexts;
 #include <valgrind/valgrind.h>
 #else
 #define VALGRIND_STACK_REGISTER(from, to) 0
-#define VALGRIND_STACK_DEREGISTER(id) ((void)(id))
+#define VALGRIND_STACK_DEREGISTER(id)     ((void)(id))
 #endif
 
 /* Defined when the program has a C++ runtime.  Its two words (caught exceptions
@@ -82,7 +82,7 @@ __asm__(".text\n"
         ".size weft_context_jump,.-weft_context_jump\n");
 #else
 extern transfer_t jump_fcontext(fcontext_t to, void *data);
-transfer_t context_jump(fcontext_t to, void *data)
+transfer_t        context_jump(fcontext_t to, void *data)
 {
     return jump_fcontext(to, data);
 }
@@ -185,7 +185,7 @@ void context_thread(struct context *c)
     memset(c, 0, sizeof *c);
 #ifdef ASAN
     pthread_attr_t attr;
-    void *low;
+    void          *low;
     if (pthread_getattr_np(pthread_self(), &attr) == 0) {
         pthread_attr_getstack(&attr, &low, &c->size);
         c->low = low;

@@ -9,8 +9,8 @@
 #include "base.h"
 
 struct context {
-    void           *sp;            /* as fcontext has it; meaningless while the context runs */
-    struct context *to;            /* of its last switch, if that was to a new one */
+    void           *sp; /* as fcontext has it; meaningless while the context runs */
+    struct context *to; /* of its last switch, if that was to a new one */
     void (*entry)(struct context *from);
     void *exceptions[2]; /* C++: what __cxa_get_globals holds, which belongs to the stack, not to the thread */
 #if STACK_PER_TASK

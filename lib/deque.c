@@ -58,8 +58,8 @@ noinline bool deque_push_slow(struct deque *d, void *item)
     uint32_t b = load_relaxed(&d->bottom);
     /* acquire: pairs with the release of the CAS in deque_steal; a thief has
      * read its slots before they are written again. */
-    uint64_t word = load_acquire(&d->word);
-    uint32_t used = (uint32_t)deque_above(b, word) + word_count(word);
+    uint64_t           word = load_acquire(&d->word);
+    uint32_t           used = (uint32_t)deque_above(b, word) + word_count(word);
     struct deque_ring *ring = d->own;
     if (used == ring->mask + 1) {
         if (used >= DEQUE_MAX) return false;
@@ -102,7 +102,7 @@ noinline void *deque_pop_slow(struct deque *d, uint32_t b, uint64_t word)
 void deque_publish(struct deque *d)
 {
     uint64_t word = load_relaxed(&d->word);
-    int32_t length = deque_above(load_relaxed(&d->bottom), word);
+    int32_t  length = deque_above(load_relaxed(&d->bottom), word);
     if (word_count(word) != 0 || length <= 0) return;
     uint32_t count = min_of(((uint32_t)length + 1) / 2, DEQUE_COUNT_MAX);
     /* release: pairs with the acquire in deque_steal; the thief sees the
@@ -137,7 +137,7 @@ uint32_t deque_steal(struct deque *d, void **items, uint32_t max)
 void deque_force(struct deque *d)
 {
     uint64_t word = load_relaxed(&d->word);
-    int32_t length = deque_above(load_relaxed(&d->bottom), word);
+    int32_t  length = deque_above(load_relaxed(&d->bottom), word);
     if (word_count(word) != 0 || length <= 0) return;
     uint32_t top = word_top(word), count = min_of(((uint32_t)length + 1) / 2, DEQUE_COUNT_MAX);
     uint64_t claim = word_make(word, top, count) | DEQUE_PENDING;
@@ -147,7 +147,7 @@ void deque_force(struct deque *d)
     platform_fence_heavy();
     /* acquire: pairs with the release in deque_push; with the release below it
      * hands on to the thief what the owner wrote. */
-    int32_t there = (int32_t)((load_acquire(&d->bottom) - top) << 8) >> 8;
+    int32_t  there = (int32_t)((load_acquire(&d->bottom) - top) << 8) >> 8;
     uint32_t settled = there <= 0 ? 0 : min_of((uint32_t)there, count);
     cas_release(&d->word, &claim, word_make(claim, top, settled));
 }
@@ -155,7 +155,7 @@ void deque_force(struct deque *d)
 uint32_t deque_length(struct deque *d)
 {
     uint64_t word = load_relaxed(&d->word);
-    int32_t length = deque_above(load_relaxed(&d->bottom), word);
+    int32_t  length = deque_above(load_relaxed(&d->bottom), word);
     length += (int32_t)word_count(word);
     return length <= 0 ? 0 : (uint32_t)length;
 }

@@ -138,7 +138,7 @@ static always_inline void *deque_pop(struct deque *d)
 /* Owner: pops the newest entry if it is this one. */
 static always_inline bool deque_pop_if(struct deque *d, const void *item)
 {
-    uint32_t b = load_relaxed(&d->bottom) - 1;
+    uint32_t           b = load_relaxed(&d->bottom) - 1;
     struct deque_ring *ring = d->own;
     /* The slot may hold what a thief has taken: the pop decides. */
     if (load_relaxed(&ring->slots[b & ring->mask]) != item) return false;

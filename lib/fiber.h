@@ -22,10 +22,10 @@ struct fiber {
     struct weft_runtime *runtime; /* for good */
     char                *low;     /* of the stack, for good */
     /* for whoever has it */
-    ready_link           next;    /* in a ready list, or in a pool */
-    unsigned             avoid;   /* forced migration: the worker, from 1, that it shall not go on on */
-    bool                 canary;  /* for good */
-    struct context       context;
+    ready_link     next;   /* in a ready list, or in a pool */
+    unsigned       avoid;  /* forced migration: the worker, from 1, that it shall not go on on */
+    bool           canary; /* for good */
+    struct context context;
 };
 
 _Static_assert(offsetof(struct fiber, context.sp) + sizeof(void *) <= CACHE_LINE, "one line");

@@ -41,7 +41,7 @@ unsigned idle_running(struct idle *idle)
 
 enum idle_role idle_enter(struct idle *idle, unsigned me)
 {
-    uint64_t word = load_relaxed(&idle->word), next;
+    uint64_t       word = load_relaxed(&idle->word), next;
     enum idle_role role;
     do {
         next = word - RUN_ONE;
@@ -127,9 +127,9 @@ static uint64_t promote(struct idle *idle, uint64_t word, unsigned *seat)
 enum idle_left idle_leave(struct idle *idle, unsigned me, bool more)
 {
     (void)me;
-    uint64_t word = load_acquire(&idle->word), next; /* pairs with idle_enter, for `below` */
+    uint64_t       word = load_acquire(&idle->word), next; /* pairs with idle_enter, for `below` */
     enum idle_left left;
-    unsigned seat = 0;
+    unsigned       seat = 0;
     do {
         if (!(word & TOP_MASK)) {
             next = with_watch(word, NONE, 0);
@@ -142,7 +142,7 @@ enum idle_left idle_leave(struct idle *idle, unsigned me, bool more)
             left = IDLE_UNWATCHED;
         }
         next += RUN_ONE;
-    } while (!cas_acq_rel(&idle->word, &word, next));
+    } while (!cas_acquire(&idle->word, &word, next)); /* as above, when it fails */
     if (left == IDLE_SUCCEEDED) rouse(idle, seat);
     /* Pairs with the fence in idle_notify: either the caller, who looks again now, sees the
      * work, or whoever made it sees that nobody watches. */
@@ -163,7 +163,7 @@ bool idle_call(struct idle *idle)
         } else {
             return false; /* awake: it looks once more before it dozes; or nobody is idle */
         }
-    } while (!cas_acq_rel(&idle->word, &word, next));
+    } while (!cas_acquire(&idle->word, &word, next)); /* as above, when it fails */
     rouse(idle, seat);
     return true;
 }
@@ -176,6 +176,6 @@ bool idle_notify(struct idle *idle)
 
 void idle_close(struct idle *idle)
 {
-    store_release(&idle->closed, true);
+    store_relaxed(&idle->closed, true); /* the tokens carry it to those who sleep */
     for (unsigned i = 0; i < idle->count; i++) rouse(idle, i);
 }

@@ -56,9 +56,9 @@ void idle_undoze(struct idle *idle, unsigned me);
 
 /* What the watch, which has found work, leaves behind. */
 enum idle_left {
-    IDLE_ALONE,      /* nobody else is idle: nothing to care for */
-    IDLE_SUCCEEDED,  /* another one watches: it was woken */
-    IDLE_UNWATCHED,  /* there are sleepers, nobody watches, and only the caller runs: it looks at the shared
+    IDLE_ALONE,     /* nobody else is idle: nothing to care for */
+    IDLE_SUCCEEDED, /* another one watches: it was woken */
+    IDLE_UNWATCHED, /* there are sleepers, nobody watches, and only the caller runs: it looks at the shared
                         queue once more, and calls idle_call if there is something, or when it makes
                         work for others */
 };
@@ -76,9 +76,10 @@ bool idle_notify(struct idle *idle);
 
 /* Everybody gets up, for good: the runtime stops. */
 void idle_close(struct idle *idle);
+
 static inline bool idle_closed(struct idle *idle)
 {
-    return load_acquire(&idle->closed); /* pairs with idle_close */
+    return load_relaxed(&idle->closed); /* who was woken for it sees it, by the release in rouse */
 }
 
 /* How many run. */

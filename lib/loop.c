@@ -44,9 +44,9 @@ void weft_for(size_t begin, size_t end, size_t grain, void (*body)(size_t begin,
 {
     if (end <= begin) return;
     struct worker *w = worker_self();
-    size_t workers = w ? w->runtime->count : 1;
+    size_t         workers = w ? w->runtime->count : 1;
     if (grain == 0) grain = max_of((end - begin) / (PIECES * workers), (size_t)1);
     struct range r = {begin, end, grain, body, arg};
-    if (!w || w->fiber->root) serially(&r);
-    else halves(&r);
+    if (w) halves(&r);
+    else serially(&r);
 }

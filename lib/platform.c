@@ -78,7 +78,7 @@ static uint64_t least_upwards(char *dir, size_t keep)
 {
     uint64_t least = UINT64_MAX;
     for (;;) {
-        char path[4200], text[64];
+        char      path[4200], text[64];
         long long quota, period;
         snprintf(path, sizeof path, "%s/cpu.max", dir);
         if (read_file(path, text, sizeof text) && sscanf(text, "%lld %lld", &quota, &period) == 2)
@@ -113,13 +113,13 @@ uint64_t platform_cgroup_limit(const char *root, const char *membership)
         const char *list = memchr(line, ':', (size_t)(end - line));
         const char *path = list ? memchr(list + 1, ':', (size_t)(end - list - 1)) : NULL;
         if (path) {
-            size_t length = (size_t)(path - list - 1);
+            size_t      length = (size_t)(path - list - 1);
             const char *mounts[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified", NULL};
             if (length > 0) mounts[0] = "/sys/fs/cgroup/cpu", mounts[1] = "/sys/fs/cgroup/cpu,cpuacct";
             for (int i = 0; mounts[i] && (length == 0 || list_has(list + 1, length, "cpu")); i++) {
                 char dir[4096];
-                int keep = snprintf(dir, sizeof dir, "%s%s", root, mounts[i]);
-                int n = snprintf(dir + keep, sizeof dir - (size_t)keep, "%.*s", (int)(end - path - 1), path + 1);
+                int  keep = snprintf(dir, sizeof dir, "%s%s", root, mounts[i]);
+                int  n = snprintf(dir + keep, sizeof dir - (size_t)keep, "%.*s", (int)(end - path - 1), path + 1);
                 if (n < 0 || (size_t)n >= sizeof dir - (size_t)keep) continue;
                 if (dir[keep + n - 1] == '/') dir[keep + n - 1] = 0;
                 uint64_t limit = least_upwards(dir, (size_t)keep);

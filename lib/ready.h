@@ -11,7 +11,7 @@
 #include "atomic.h"
 #include "base.h"
 
-typedef uintptr_t ready_t; /* 0: nothing */
+typedef uintptr_t         ready_t; /* 0: nothing */
 typedef Atomic(uintptr_t) ready_link;
 
 enum ready_kind { READY_TASK = 0, READY_FIBER = 1, READY_ROOT = 2, READY_KIND = 3 };

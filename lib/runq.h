@@ -34,7 +34,7 @@ static inline void runq_init(struct runq *q)
 static inline uint32_t runq_length(struct runq *q)
 {
     uint32_t head = load_relaxed(&q->head);
-    int32_t n = (int32_t)(load_relaxed(&q->tail) - head);
+    int32_t  n = (int32_t)(load_relaxed(&q->tail) - head);
     return n > 0 ? (uint32_t)n : 0;
 }
 

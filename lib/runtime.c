@@ -31,7 +31,7 @@ static struct runtime *of(struct weft_runtime *rt)
 
 static void *thread_main(void *arg)
 {
-    struct worker *w = arg;
+    struct worker  *w = arg;
     struct runtime *r = of(w->runtime);
     while (load_acquire(&r->gate) == 0) platform_futex_wait(&r->gate, 0, -1); /* pairs with open_gate */
     worker_main(w);
@@ -48,9 +48,9 @@ static void open_gate(struct runtime *r)
 static int start_threads(struct runtime *r, unsigned wanted)
 {
     pthread_attr_t attr;
-    sigset_t all, before;
-    unsigned n = 0;
-    int error = pthread_attr_init(&attr);
+    sigset_t       all, before;
+    unsigned       n = 0;
+    int            error = pthread_attr_init(&attr);
     if (error) return -error;
     pthread_attr_setstacksize(&attr, max_of(THREAD_STACK, (size_t)sysconf(_SC_THREAD_STACK_MIN)));
     /* A handler that runs on a worker would run on a task's small stack.  What a task
@@ -147,7 +147,7 @@ int weft_runtime_call(weft_runtime *rt, weft_fn *fn, void *arg)
 {
     if (!rt || !fn) return -EINVAL;
     struct scope *outermost = rt->outermost;
-    struct task task;
+    struct task   task;
     task_init(&task, &outermost->node, NODE_TASK, fn, arg);
     scope_enter(outermost); /* the runtime does not stop before this has returned */
     add_relaxed(&rt->outside_spawned, 1);

@@ -6,8 +6,8 @@
 #include <string.h>
 
 struct job {
-    struct task                 task;
-    _Alignas(max_align_t) char  arg[];
+    struct task task;
+    _Alignas(max_align_t) char arg[];
 };
 
 static struct scope *of(const weft_scope *scope)
@@ -72,9 +72,9 @@ int scope_go(struct scope *s, weft_fn *fn, const void *arg, size_t size)
     if (size > 0) memcpy(job->arg, arg, size);
     task_init(&job->task, &s->node, NODE_JOB, fn, size > 0 ? job->arg : (void *)arg);
     scope_enter(s);
-    struct worker *w = worker_self();
+    struct worker       *w = worker_self();
     struct weft_runtime *rt = s->opener ? s->opener->runtime : s->node.arg;
-    bool here = w && w->runtime == rt;
+    bool                 here = w && w->runtime == rt;
     if (here) worker_count_one(&w->count.spawned);
     else add_relaxed(&rt->outside_spawned, 1);
     if (s->root) {
@@ -98,7 +98,7 @@ static void job_ended(struct weft_runtime *rt, struct task *task, int result)
 
 void scope_run(struct task *task)
 {
-    int result = task->fn(task->node.arg);
+    int            result = task->fn(task->node.arg);
     struct worker *w = worker_self();
     if (unlikely(w->fiber->node != &task->node)) base_die("a task has ended with a scope still open");
     worker_count_one(&w->count.ended);
@@ -177,7 +177,8 @@ int weft_scope_close(weft_scope *storage)
     struct fiber *f = worker_fiber();
     if (!f) return -EPERM;
     struct scope *s = of(storage);
-    if (f->node != &s->node) base_die("weft_scope_close by a task that has not opened the scope, or with an inner one open");
+    if (f->node != &s->node)
+        base_die("weft_scope_close by a task that has not opened the scope, or with an inner one open");
     worker_spend(worker_self());
     scope_wait(s);
     int reason = cancel_reason(&s->node);

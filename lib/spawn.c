@@ -58,16 +58,18 @@ noinline void spawn_wake(uintptr_t state)
 static bool publish_await(struct waiter *waiter, void *arg)
 {
     struct task *task = arg;
-    uintptr_t none = 0;
+    uintptr_t    state = 0;
     /* release: pairs with spawn_ended, which sees the waiter whole; acquire: it has ended meanwhile. */
-    return cas_acq_rel(&task->state, &none, (uintptr_t)waiter);
+    if (cas_acq_rel(&task->node.state, &state, (uintptr_t)waiter)) return true;
+    if (state != TASK_DONE) base_die("two wait for the same task");
+    return false;
 }
 
 noinline int spawn_await(struct task *task)
 {
     struct worker *w = worker_self();
     if (w && w->budget < 0) worker_breathe(w);
-    if (load_acquire(&task->state) != TASK_DONE) { /* pairs with spawn_ended */
+    if (load_acquire(&task->node.state) != TASK_DONE) { /* pairs with spawn_ended */
         struct waiter waiter;
         wait_init(&waiter);
         wait_park(&waiter, publish_await, task);
@@ -77,12 +79,10 @@ noinline int spawn_await(struct task *task)
 }
 
 /* In place: the newest of this worker's own, with half of the stack left (or never, says the
- * floor: in a root, with a seed, for a sanitizer), and not more often in a
- * row than the budget allows. */
+ * floor: in a root, with a seed, for a sanitizer). */
 static always_inline bool take_in_place(struct worker *w, struct fiber *f, struct task *task)
 {
-    return likely(base_stack_pointer() > f->floor) && likely(--w->budget >= 0) &&
-           likely(deque_pop_if(&w->deque, task));
+    return likely(base_stack_pointer() > f->floor) && likely(deque_pop_if(&w->deque, task));
 }
 
 int weft_await(weft_task *storage)
@@ -90,12 +90,12 @@ int weft_await(weft_task *storage)
     struct task   *task = of(storage);
     struct worker *w = worker_self();
     if (unlikely(!w)) return spawn_await(task);
+    /* Neither of the short ways may be gone for ever; at the end of the budget others run. */
+    if (unlikely(--w->budget < 0)) return spawn_await(task);
+    if (load_acquire(&task->node.state) == TASK_DONE && likely(!load_relaxed(&task->node.reason)))
+        return task->node.result; /* acquire: pairs with spawn_ended */
     struct fiber *f = w->fiber;
-    if (unlikely(!take_in_place(w, f, task))) {
-        /* acquire: pairs with spawn_ended. */
-        bool over = load_acquire(&task->state) == TASK_DONE && !load_relaxed(&task->node.reason) && w->budget >= 0;
-        return over ? task->node.result : spawn_await(task);
-    }
+    if (unlikely(!take_in_place(w, f, task))) return spawn_await(task);
     if (unlikely(load_relaxed(&w->asked))) worker_answer(w);
     struct node *outer = f->node;
     f->node = &task->node;
@@ -103,13 +103,13 @@ int weft_await(weft_task *storage)
     f->node = outer;
     cancel_leave(f->runtime, &task->node);
     worker_count_one(&worker_self()->count.inlined); /* it may be another worker now */
-    store_release(&task->state, TASK_DONE);          /* pairs with weft_done */
+    store_release(&task->node.state, TASK_DONE);     /* pairs with weft_done */
     return result;
 }
 
 bool weft_done(const weft_task *storage)
 {
-    return load_acquire(&of(storage)->state) == TASK_DONE; /* pairs with spawn_ended */
+    return load_acquire(&of(storage)->node.state) == TASK_DONE; /* pairs with spawn_ended */
 }
 
 /* ---- awaiting one of many ------------------------------------------------ */
@@ -133,10 +133,12 @@ static void register_all(weft_task *const tasks[], uint32_t count, struct slot *
         slots[i].waiter = waiter;
         slots[i].outcome = OUTCOME_OF(i);
         atomic_set(&slots[i].let_go, 0);
-        uintptr_t none = 0;
+        uintptr_t state = 0;
         /* As in publish_await.  A task that stands there twice is registered once. */
-        slots[i].registered = cas_acq_rel(&of(tasks[i])->state, &none, (uintptr_t)&slots[i] | TASK_SLOT);
-        if (none == TASK_DONE) wait_finish(waiter, slots[i].outcome, false);
+        slots[i].registered = cas_acq_rel(&of(tasks[i])->node.state, &state, (uintptr_t)&slots[i] | TASK_SLOT);
+        if (state == TASK_DONE) wait_finish(waiter, slots[i].outcome, false);
+        else if (state != 0 && (state < (uintptr_t)slots || state >= (uintptr_t)&slots[i]))
+            base_die("two wait for the same task");
     }
 }
 
@@ -145,7 +147,7 @@ static void take_back(weft_task *const tasks[], uint32_t count, struct slot *slo
 {
     for (uint32_t i = 0; i < count; i++) {
         uintptr_t mine = (uintptr_t)&slots[i] | TASK_SLOT;
-        if (!slots[i].registered || cas_acq_rel(&of(tasks[i])->state, &mine, 0)) continue;
+        if (!slots[i].registered || cas_acq_rel(&of(tasks[i])->node.state, &mine, 0)) continue;
         /* It has ended, on another worker, and is between two instructions of spawn_ended. */
         for (unsigned spins = 0; !load_acquire(&slots[i].let_go); spins++) { /* pairs with spawn_ended */
             if (spins < 100) atomic_pause();
@@ -159,7 +161,7 @@ int weft_await_any(weft_task *const tasks[], size_t size, weft_time deadline)
     if (!tasks || size == 0 || size > INT_MAX) return -EINVAL;
     for (size_t i = 0; i < size; i++)
         if (!tasks[i]) return -EINVAL;
-    uint32_t count = (uint32_t)size;
+    uint32_t       count = (uint32_t)size;
     struct worker *w = worker_self();
     if (w) worker_spend(w);
     int found = find_done(tasks, count, worker_self());

@@ -2,6 +2,7 @@
 #include "stack.h"
 #include "lock.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -24,16 +25,16 @@ struct stack_slab {
     char              *mapping;
     size_t             mapping_size;
     uint32_t           count;
-    uint32_t           fresh;      /* stacks from here on were never used, and have no guard yet */
+    uint32_t           fresh; /* stacks from here on were never used, and have no guard yet */
     uint32_t           free_count;
-    bool               listed;     /* in pool->cold */
-    Atomic(uint32_t)   protected;  /* how many have an mprotect guard */
-    uint8_t           *canary;     /* [count]: whether a stack is guarded by one; after free[] */
-    uint32_t           free[];     /* [count]: a stack of stack numbers */
+    bool               listed;  /* in pool->cold */
+    Atomic(uint32_t) protected; /* how many have an mprotect guard */
+    uint8_t *canary;            /* [count]: whether a stack is guarded by one; after free[] */
+    uint32_t free[];            /* [count]: a stack of stack numbers */
 };
 
 Atomic(enum stack_guard) stack_guard_best = STACK_GUARD_INSTALL;
-static Atomic(uint32_t) protected_count;
+static Atomic(uint32_t)  protected_count;
 
 static size_t page_size(void)
 {
@@ -66,7 +67,7 @@ static struct stack_slab *slab_make(struct stack_pool *pool)
         struct stack_slab *slab = calloc(1, sizeof *slab + count * (sizeof slab->free[0] + 1));
         if (!slab) return NULL;
         size_t bytes = (count + 1) * pool->size; /* one more, for the alignment */
-        char *mapping = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        char  *mapping = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (mapping == MAP_FAILED) {
             free(slab);
             continue;
@@ -88,16 +89,30 @@ static struct stack_slab *slab_make(struct stack_pool *pool)
     return NULL;
 }
 
+/* One more of the process's mappings for a guard; false: weft has had its share. */
+static bool take_protected(void)
+{
+    uint32_t now = load_relaxed(&protected_count);
+    do {
+        if (now >= STACK_PROTECT_MAX) return false;
+    } while (!cas_relaxed(&protected_count, &now, now + 1));
+    return true;
+}
+
 /* Whether it is a canary. */
 static bool set_guard(struct stack_pool *pool, struct stack_slab *slab, char *low)
 {
     if (load_relaxed(&stack_guard_best) == STACK_GUARD_INSTALL) {
         if (madvise(low, pool->guard, MADV_GUARD_INSTALL) == 0) return false;
-        store_relaxed(&stack_guard_best, STACK_GUARD_PROTECT); /* an older kernel: it will not do it the next time either */
+        /* An older kernel will not do it the next time either. */
+        if (errno == EINVAL) store_relaxed(&stack_guard_best, STACK_GUARD_PROTECT);
     }
-    if (load_relaxed(&stack_guard_best) == STACK_GUARD_PROTECT && add_relaxed(&protected_count, 1) < STACK_PROTECT_MAX) {
-        add_relaxed(&slab->protected, 1);
-        if (mprotect(low, pool->guard, PROT_NONE) == 0) return false;
+    if (load_relaxed(&stack_guard_best) != STACK_GUARD_CANARY && take_protected()) {
+        if (mprotect(low, pool->guard, PROT_NONE) == 0) {
+            add_relaxed(&slab->protected, 1);
+            return false;
+        }
+        sub_relaxed(&protected_count, 1);
     }
     *(volatile uint64_t *)low = CANARY;
     *(volatile uint64_t *)(low + pool->guard - sizeof(uint64_t)) = CANARY;
@@ -155,9 +170,9 @@ void stack_check(const struct stack_pool *pool, char *low)
 
 /* ---- the report of an overflow ------------------------------------------- */
 
-static pthread_mutex_t  watch_lock = PTHREAD_MUTEX_INITIALIZER;
-static unsigned         watch_count;
-static struct sigaction before_segv, before_bus;
+static pthread_mutex_t   watch_lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned          watch_count;
+static struct sigaction  before_segv, before_bus;
 static Atomic(uintptr_t) watch_describe;
 
 static void on_fault(int number, siginfo_t *info, void *context)

@@ -19,8 +19,8 @@ enum stack_guard {
     STACK_GUARD_CANARY,  /* a pattern, checked when a task leaves the stack: beyond STACK_PROTECT_MAX stacks */
 };
 
-#define STACK_SIZE_MIN    ((size_t)16 << 10)
-#define STACK_SIZE_MAX    ((size_t)1 << 30)
+#define STACK_SIZE_MIN ((size_t)16 << 10)
+#define STACK_SIZE_MAX ((size_t)1 << 30)
 #ifndef STACK_PROTECT_MAX
 #define STACK_PROTECT_MAX 25000u /* of all pools of the process: leaves the program its share of the mappings */
 #endif
@@ -31,10 +31,10 @@ struct stack_pool {
     size_t             size;
     size_t             guard;
     Atomic(uint32_t)   lock;
-    struct stack_slab *slabs;       /* newest, and so largest, first */
-    struct stack_slab *cold;        /* slabs that have free stacks */
-    Atomic(uint64_t)   bytes;       /* of address space */
-    uint32_t           next_count;  /* stacks of the next slab */
+    struct stack_slab *slabs;      /* newest, and so largest, first */
+    struct stack_slab *cold;       /* slabs that have free stacks */
+    Atomic(uint64_t)   bytes;      /* of address space */
+    uint32_t           next_count; /* stacks of the next slab */
 };
 
 void stack_pool_init(struct stack_pool *pool, size_t size);

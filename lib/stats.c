@@ -9,9 +9,10 @@ int weft_stats(struct weft_stats *stats)
     struct worker *self = worker_self();
     if (!self) return -EPERM;
     struct weft_runtime *rt = self->runtime;
-    struct weft_stats s = {.size = stats->size, .spawned = load_relaxed(&rt->outside_spawned),
-                           .wakeups = load_relaxed(&rt->outside_wakeups)};
-    uint64_t kept = load_relaxed(&rt->spare_count);
+    struct weft_stats    s = {.size = stats->size,
+                              .spawned = load_relaxed(&rt->outside_spawned),
+                              .wakeups = load_relaxed(&rt->outside_wakeups)};
+    uint64_t             kept = load_relaxed(&rt->spare_count);
     for (unsigned i = 0; i < rt->count; i++) {
         const struct worker *w = &rt->workers[i];
         s.spawned += load_relaxed(&w->count.spawned);

@@ -59,15 +59,16 @@ static bool arm(struct waiter *w, void *arg)
 {
     (void)arg;
     uint32_t arming = WAIT_ARMING;
+    /* acq_rel: pairs with wait_finish; see there. */
     return cas_acq_rel(&w->state, &arming, WAIT_ARMED);
 }
 
 uint32_t wait_for(struct waiter *w)
 {
-    uint32_t state = load_acquire(&w->state);
+    uint32_t state = load_acquire(&w->state); /* pairs with wait_finish */
     if (state < WAIT_OUTCOME) {
         wait_park(w, arm, NULL);
-        state = load_acquire(&w->state);
+        state = load_relaxed(&w->state); /* ordered by what has woken it, or by arm */
     }
     return state;
 }

@@ -20,12 +20,12 @@
 /* A stolen task costs about six cache lines moved between cores, 100 ns and more
  * each.  One that ran for less than this was better left where it was; then
  * the thief pauses, twice as long each time in a row. */
-#define WORTH_NS      1000
-#define PAUSE_MOST    5 /* 50 us << 5: 1.6 ms */
+#define WORTH_NS   1000
+#define PAUSE_MOST 5 /* 50 us << 5: 1.6 ms */
 
-#define STEAL_MOST    32u
-#define STREAK_MOST   64
-#define PICKS_NEAR    60 /* after so many a pick begins at the far end; with it 61, Go's number, prime so as not to beat with loops */
+#define STEAL_MOST 32u
+#define PICKS_NEAR \
+    60 /* after so many a pick begins at the far end; with it 61, Go's number, prime so as not to beat with loops */
 
 _Thread_local struct worker *worker_here __attribute__((used));
 
@@ -38,7 +38,7 @@ static struct fiber *fiber_new(struct weft_runtime *rt)
     bool  canary;
     char *low = stack_get(&rt->stacks, &canary);
     if (!low) return NULL;
-    char *top = stack_top(&rt->stacks, low);
+    char         *top = stack_top(&rt->stacks, low);
     struct fiber *f = (struct fiber *)((uintptr_t)(top - sizeof *f) & ~(uintptr_t)(CACHE_LINE - 1));
     memset(f, 0, sizeof *f);
     f->low = low;
@@ -61,8 +61,9 @@ static void fiber_end(struct fiber *f)
 
 void worker_set_floor(struct fiber *f)
 {
-    bool never = STACK_PER_TASK || f->root || f->runtime->seeded;
-    f->floor = never ? (char *)UINTPTR_MAX : f->low + f->runtime->stacks.size / 2;
+    bool                     never = STACK_PER_TASK || f->root || f->runtime->seeded;
+    const struct stack_pool *stacks = &f->runtime->stacks;
+    f->floor = never ? (char *)UINTPTR_MAX : stack_floor(stacks, f->low) + stacks->size / 2;
 }
 
 /* How many spare fibers a runtime keeps warm beyond those of its workers. */
@@ -71,7 +72,7 @@ void worker_set_floor(struct fiber *f)
 static struct fiber *spare_get(struct worker *w)
 {
     struct weft_runtime *rt = w->runtime;
-    uint32_t have = load_relaxed(&w->spare_count);
+    uint32_t             have = load_relaxed(&w->spare_count);
     if (have == 0) {
         lock_take(&rt->spare_lock);
         uint32_t shared = load_relaxed(&rt->spare_count);
@@ -93,7 +94,7 @@ static struct fiber *spare_get(struct worker *w)
 static void spares_halve(struct worker *w)
 {
     struct weft_runtime *rt = w->runtime;
-    uint32_t half = WORKER_SPARES / 2, kept = 0;
+    uint32_t             half = WORKER_SPARES / 2, kept = 0;
     lock_take(&rt->spare_lock);
     uint32_t shared = load_relaxed(&rt->spare_count);
     for (; kept < half && shared < SPARES_SHARED(rt); kept++, shared++) {
@@ -220,7 +221,7 @@ void worker_ready_next(struct weft_runtime *rt, ready_t item)
     struct worker *w = worker_self();
     if (!w || w->runtime != rt) {
         ready_outside(rt, item);
-    } else if (w->next || w->streak >= STREAK_MOST || w->choice.seeded || (WEFT_MIGRATE && rt->count > 1)) {
+    } else if (w->next || w->choice.seeded || (WEFT_MIGRATE && rt->count > 1)) {
         ready_here(w, item);
     } else {
         w->next = item;
@@ -230,7 +231,7 @@ void worker_ready_next(struct weft_runtime *rt, ready_t item)
 void worker_ready_fiber(struct fiber *f, bool next)
 {
     struct weft_runtime *rt = f->runtime;
-    ready_t item = fiber_ready(f);
+    ready_t              item = fiber_ready(f);
     if (f->root) {
         if (!root_push(f->root, item)) return;
         item = root_ready(f->root);
@@ -260,7 +261,7 @@ static ready_t take_oldest_task(struct worker *w)
 static ready_t take_shared(struct worker *w)
 {
     struct weft_runtime *rt = w->runtime;
-    ready_t item = inject_take(&rt->inject);
+    ready_t              item = inject_take(&rt->inject);
     if (WEFT_MIGRATE && item && ready_kind(item) == READY_FIBER && fiber_of(item)->avoid == w->index + 1) {
         if (!inject_empty(&rt->inject)) {
             ready_t other = inject_take(&rt->inject);
@@ -298,7 +299,7 @@ static inline ready_t take_resumed(struct worker *w)
 static ready_t pick_seeded(struct worker *w)
 {
     static source *const sources[] = {take_next, take_task, take_oldest_task, spill_take, take_resumed, take_shared};
-    unsigned n = array_len(sources), first = choice_below(&w->choice, n);
+    unsigned             n = array_len(sources), first = choice_below(&w->choice, n);
     for (unsigned i = 0; i < n; i++) {
         ready_t item = sources[(first + i) % n](w);
         if (item) return item;
@@ -310,7 +311,7 @@ static ready_t pick_seeded(struct worker *w)
 static ready_t pick_oldest(struct worker *w)
 {
     static source *const sources[] = {take_resumed, take_shared, take_oldest_task};
-    unsigned n = array_len(sources), first = w->turn++;
+    unsigned             n = array_len(sources), first = w->turn++;
     for (unsigned i = 0; i < n; i++) {
         ready_t item = sources[(first + i) % n](w);
         if (item) return item;
@@ -329,11 +330,7 @@ static always_inline ready_t pick(struct worker *w)
 {
     ready_t item;
     if (unlikely(--w->near < 0) && (item = pick_far(w))) return item;
-    if (w->next) {
-        w->streak++;
-        return take_next(w);
-    }
-    w->streak = 0;
+    if (w->next) return take_next(w);
     if ((item = take_task(w))) return item;
     if (unlikely(w->spill)) return spill_take(w);
     if ((item = take_resumed(w))) return item;
@@ -350,8 +347,7 @@ static ready_t steal_from(struct worker *w, struct worker *victim)
          * likely alike, a share. */
         uint32_t n = there <= 8 || w->pause > 0 ? 1 : min_of(there / 4, STEAL_MOST);
         n = deque_steal(&victim->deque, tasks, n);
-        for (uint32_t i = 1; i < n; i++)
-            worker_push(w, tasks[i]);
+        for (uint32_t i = 1; i < n; i++) worker_push(w, tasks[i]);
         if (n > 0) {
             w->stole_count = n;
             return task_ready(tasks[0]);
@@ -369,7 +365,7 @@ static ready_t steal_from(struct worker *w, struct worker *victim)
 static ready_t steal(struct worker *w)
 {
     struct weft_runtime *rt = w->runtime;
-    uint32_t n = rt->count, first = n > 1 ? choice_below(&w->choice, n) : 0;
+    uint32_t             n = rt->count, first = n > 1 ? choice_below(&w->choice, n) : 0;
     for (uint32_t i = 0; i < n; i++) {
         struct worker *victim = &rt->workers[(first + i) % n];
         if (victim == w) continue;
@@ -387,7 +383,7 @@ static ready_t steal(struct worker *w)
 static bool ask(struct worker *w, bool call, bool force)
 {
     struct weft_runtime *rt = w->runtime;
-    bool any = false;
+    bool                 any = false;
     for (uint32_t i = 0; i < rt->count; i++) {
         struct worker *victim = &rt->workers[i];
         if (victim == w) continue;
@@ -408,7 +404,10 @@ static ready_t leave_watch(struct worker *w, ready_t item, bool stolen)
     switch (idle_leave(&rt->idle, w->index, stolen || !inject_empty(&rt->inject))) {
     case IDLE_ALONE: break;
     case IDLE_SUCCEEDED: worker_count_one(&w->count.wakeups); break;
-    case IDLE_UNWATCHED: store_relaxed(&w->asked, 1); break;
+    case IDLE_UNWATCHED:
+        store_relaxed(&w->asked, 1);
+        if (!inject_empty(&rt->inject) && idle_call(&rt->idle)) worker_count_one(&w->count.wakeups);
+        break;
     }
     return item;
 }
@@ -425,9 +424,9 @@ static void judge_steal(struct worker *w)
 static ready_t watch(struct worker *w)
 {
     struct weft_runtime *rt = w->runtime;
-    int64_t doze = w->pause ? DOZE_FIRST_NS << w->pause : DOZE_FIRST_NS;
-    int64_t begin = choice_clock(), asked = 0;
-    bool    pausing = w->pause > 0;
+    int64_t              doze = w->pause ? DOZE_FIRST_NS << w->pause : DOZE_FIRST_NS;
+    int64_t              begin = choice_clock(), asked = 0;
+    bool                 pausing = w->pause > 0;
     for (;;) {
         if (idle_closed(&rt->idle)) return leave_watch(w, 0, false);
         ready_t item = take_shared(w);
@@ -530,7 +529,7 @@ static void then_ready(struct worker *w, struct fiber *f, void *arg)
 void worker_yield(struct worker *w)
 {
     if (unlikely(load_relaxed(&w->asked))) worker_answer(w);
-    ready_t item = pick(w);
+    ready_t      item = pick(w);
     struct root *root = w->fiber->root;
     if (item || (unlikely(root) && load_relaxed(&root->pending) > 1)) leave_for(w, item, then_ready, NULL);
 }
@@ -548,7 +547,7 @@ noinline void worker_breathe(struct worker *w)
 {
     w->budget = w->choice.seeded ? (int32_t)choice_below(&w->choice, 16) : WORKER_BUDGET;
     struct root *root = w->fiber->root;
-    ready_t item = w->choice.seeded ? pick_seeded(w) : pick_breath(w);
+    ready_t      item = w->choice.seeded ? pick_seeded(w) : pick_breath(w);
     if (item || (root && load_relaxed(&root->pending) > 1)) leave_for(w, item, then_ready, NULL);
 }
 
@@ -567,7 +566,7 @@ static void then_nothing(struct worker *w, struct fiber *f, void *arg)
     (void)arg;
 }
 
-static inline void run(struct fiber *f, struct task *task, struct root *root)
+static always_inline void run(struct fiber *f, struct task *task, struct root *root)
 {
     f->node = &task->node;
     if (unlikely(root != f->root)) {
@@ -590,7 +589,7 @@ static inline void run(struct fiber *f, struct task *task, struct root *root)
 static ready_t starve(struct worker *w, ready_t item)
 {
     struct weft_runtime *rt = w->runtime;
-    uint64_t before = 0;
+    uint64_t             before = 0;
     for (int tries = 0; tries < 1000; tries++) {
         inject_put(&rt->inject, item);
         ready_t resumed = take_resumed(w);
@@ -612,6 +611,7 @@ static ready_t starve(struct worker *w, ready_t item)
              (unsigned long long)load_relaxed(&rt->fibers));
 }
 
+/* What to do is in the worker's stash when somebody has left for this loop. */
 static void fiber_main(struct context *from)
 {
     (void)from;
@@ -619,24 +619,31 @@ static void fiber_main(struct context *from)
     for (;;) {
         struct worker *w = worker_self();
         struct fiber  *f = w->fiber;
-        ready_t item = w->stash;
+        ready_t        item = w->stash;
         w->stash = 0;
-        if (!item && !(item = find(w))) {
+        /* A task that ends has come back to the stack it began on, so f stays, but not the worker. */
+        for (;; w = worker_self(), item = 0) {
+            if (!item && !(item = find(w))) break;
+            if (likely(ready_kind(item) == READY_TASK && have_spare(w))) {
+                run(f, task_of(item), NULL);
+                continue;
+            }
+            if (ready_kind(item) != READY_FIBER && !have_spare(w) && !(item = starve(w, item))) continue;
+            struct root *root = NULL;
+            if (ready_kind(item) == READY_ROOT) {
+                root = root_of(item);
+                item = root_pop(root);
+            }
+            if (ready_kind(item) == READY_FIBER) break;
+            run(f, task_of(item), root);
+        }
+        if (item) {
+            switch_to(w, fiber_of(item), then_spare, NULL);
+        } else { /* the runtime is closed */
             w->fiber = NULL;
             w->left = f;
             context_switch(&f->context, &w->thread);
-            continue;
         }
-        if (ready_kind(item) != READY_FIBER && unlikely(!have_spare(w))) {
-            if (!(item = starve(w, item))) continue;
-        }
-        struct root *root = NULL;
-        if (ready_kind(item) == READY_ROOT) {
-            root = root_of(item);
-            item = root_pop(root);
-        }
-        if (ready_kind(item) == READY_FIBER) switch_to(w, fiber_of(item), then_spare, NULL);
-        else run(f, task_of(item), root);
     }
 }
 
@@ -683,18 +690,19 @@ bool worker_describe_fault(void *address)
     struct worker *w = worker_self();
     struct fiber  *f = w ? w->fiber : NULL;
     if (!f || !f->node) return false;
-    char *at = address;
+    char              *at = address;
     struct stack_pool *pool = &w->runtime->stacks;
     if (at < f->low || at >= stack_floor(pool, f->low)) return false;
-    char text[512];
+    char     text[512];
     weft_fn *fn = node_task(f->node)->fn;
-    Dl_info info = {0};
+    Dl_info  info = {0};
     dladdr((void *)fn, &info);
-    int n = snprintf(text, sizeof text,
-                     "weft: stack overflow: the task %s (%p, %s+0x%lx) ran over its stack of %zu bytes, %p to %p, at %p; "
-                     "set a larger stack_size\n",
-                     info.dli_sname ? info.dli_sname : "of a function without an exported name", (void *)fn,
-                     info.dli_fname ? info.dli_fname : "?", (unsigned long)((char *)fn - (char *)info.dli_fbase),
-                     pool->size, (void *)f->low, (void *)(f->low + pool->size), address);
+    int n =
+        snprintf(text, sizeof text,
+                 "weft: stack overflow: the task %s (%p, %s+0x%lx) ran over its stack of %zu bytes, %p to %p, at %p; "
+                 "set a larger stack_size\n",
+                 info.dli_sname ? info.dli_sname : "of a function without an exported name", (void *)fn,
+                 info.dli_fname ? info.dli_fname : "?", (unsigned long)((char *)fn - (char *)info.dli_fbase),
+                 pool->size, (void *)f->low, (void *)(f->low + pool->size), address);
     return write(STDERR_FILENO, text, (size_t)min_of(n, (int)sizeof text - 1)) > 0;
 }

@@ -48,7 +48,6 @@ struct worker {
     int32_t              budget; /* calls that could have waited until the next breath */
     struct worker_count  count;  /* the owner's to add to, anybody's to read */
     ready_t              next;   /* runs before all else: what the task that just ended has made ready */
-    unsigned             streak; /* how often in a row it did */
     int32_t              near;   /* picks until one that begins with the oldest */
     unsigned             turn;   /* which of the oldest it tries first */
     unsigned             breaths;
@@ -71,30 +70,31 @@ struct worker {
     unsigned             index;
     struct runq          runq;
     /* thieves write */
-    _Alignas(CACHE_LINE) Atomic(uint32_t) asked; /* somebody would like to have some work, or to be called when there is */
+    _Alignas(CACHE_LINE)
+        Atomic(uint32_t) asked; /* somebody would like to have some work, or to be called when there is */
 };
 
 /* What the workers of a runtime share. */
 struct weft_runtime {
-    struct worker    *workers;
-    unsigned          count;
-    bool              one_root;
-    bool              seeded;
-    size_t            stack_size;
-    void            (*run)(struct task *task); /* runs a task from the loop to its end, and sees to who awaits it */
+    struct worker *workers;
+    unsigned       count;
+    bool           one_root;
+    bool           seeded;
+    size_t         stack_size;
+    void (*run)(struct task *task); /* runs a task from the loop to its end, and sees to who awaits it */
     struct stack_pool stacks;
     Atomic(uint32_t)  spare_lock; /* of the fibers that no worker keeps */
     ready_t           spare_list;
     Atomic(uint32_t)  spare_count;
-    Atomic(uint64_t)  fibers;     /* made and not ended */
+    Atomic(uint64_t)  fibers; /* made and not ended */
     _Alignas(CACHE_LINE) struct inject inject;
-    Atomic(uint64_t)  outside_spawned; /* tasks that came from plain threads or other runtimes */
-    Atomic(uint64_t)  outside_wakeups; /* workers that these have woken */
+    Atomic(uint64_t) outside_spawned; /* tasks that came from plain threads or other runtimes */
+    Atomic(uint64_t) outside_wakeups; /* workers that these have woken */
     _Alignas(CACHE_LINE) struct idle idle;
-    Atomic(uint32_t)  pins; /* how many others are waking something here: it is not freed */
+    Atomic(uint32_t) pins;                       /* how many others are waking something here: it is not freed */
     _Alignas(CACHE_LINE) Atomic(uint64_t) epoch; /* how often anything was cancelled */
-    Atomic(uint32_t)  cancel_lock;
-    void             *outermost; /* the runtime's own scope (scope.c) */
+    Atomic(uint32_t) cancel_lock;
+    void            *outermost; /* the runtime's own scope (scope.c) */
 };
 
 /* ---- who runs ------------------------------------------------------------ */

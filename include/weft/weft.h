@@ -135,7 +135,8 @@ typedef struct weft_task {
 /* Makes fn(arg) ready to run.  Only in a task: a plain thread is stopped. */
 WEFT_API void weft_spawn(weft_task *task, weft_fn *fn, void *arg);
 
-/* The task's result, once it has ended; waits for good, cancelled or not.  A
+/* The task's result, once it has ended; waits for good, cancelled or not.  One at
+ * a time waits for a task, here or in weft_await_any: a second one is stopped.  A
  * task that nobody has begun, and that the caller spawned last, runs as a call
  * on the caller's stack.  Any task; any thread, which blocks. */
 WEFT_API int weft_await(weft_task *task);
@@ -164,9 +165,9 @@ WEFT_API int weft_check(void);
 
 /* Runs body over [begin, end) in pieces of at most grain (0: chosen), in
  * parallel, and returns when all are done.  Nothing happens when end <= begin.
- * On one root, and in a plain thread, the pieces run one after the other.  The
- * range is halved until it is small, and halves are spawned: no body sees an
- * index twice, and none is left out. */
+ * The range is halved until it is small, and right halves are spawned, so the pieces
+ * are tasks: on one root no two run at once, but one that waits lets another begin.
+ * In a plain thread they run one after the other. */
 WEFT_API void weft_for(size_t begin, size_t end, size_t grain, void (*body)(size_t begin, size_t end, void *arg),
                        void *arg);
 
@@ -226,10 +227,10 @@ struct weft_stats {
     uint64_t parks;    /* times that a worker went to sleep */
     uint64_t wakeups;  /* times that one was woken */
     uint64_t io_waits, timers, blocking_calls; /* 0: there are none yet */
-    uint64_t tasks;         /* not ended */
-    uint64_t stacks_in_use; /* stacks that hold a task or a worker's loop */
-    uint64_t stacks_pooled; /* kept for the next one */
-    uint64_t stack_bytes;   /* address space of all stacks; only touched pages are memory */
+    uint64_t tasks;                            /* not ended */
+    uint64_t stacks_in_use;                    /* stacks that hold a task or a worker's loop */
+    uint64_t stacks_pooled;                    /* kept for the next one */
+    uint64_t stack_bytes;                      /* address space of all stacks; only touched pages are memory */
 };
 
 /* Of the calling task's runtime, no further than ->size says.  -EPERM in a

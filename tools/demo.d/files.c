@@ -15,13 +15,10 @@ static int by_path(const void *a, const void *b)
 /* The path as far as the first directory below DIR, or DIR itself. */
 static size_t prefix_length(const char *path, size_t dir)
 {
-    while (path[dir] == '/')
-        dir++;
+    while (path[dir] == '/') dir++;
     const char *slash = strchr(path + dir, '/');
-    if (slash)
-        return (size_t)(slash - path);
-    while (dir > 1 && path[dir - 1] == '/')
-        dir--;
+    if (slash) return (size_t)(slash - path);
+    while (dir > 1 && path[dir - 1] == '/') dir--;
     return dir;
 }
 
@@ -34,8 +31,7 @@ struct group {
 static int by_bytes(const void *a, const void *b)
 {
     const struct group *x = a, *y = b;
-    if (x->bytes != y->bytes)
-        return x->bytes < y->bytes ? 1 : -1;
+    if (x->bytes != y->bytes) return x->bytes < y->bytes ? 1 : -1;
     return by_path(x->first, y->first);
 }
 
@@ -52,8 +48,7 @@ static void group_files(struct files *files)
     for (size_t i = 0; i < files->count; i++) {
         const struct file *file = &files->file[i];
         size_t             g = count; /* nearly always the group of the file before */
-        while (g > 0 && !in_group(file, &groups[g - 1]))
-            g--;
+        while (g > 0 && !in_group(file, &groups[g - 1])) g--;
         if (g == 0) {
             groups = memory_grow(groups, count, &room, sizeof *groups);
             groups[count++] = (struct group){file, file->prefix, 0};
@@ -61,17 +56,14 @@ static void group_files(struct files *files)
         }
         groups[g - 1].bytes += file->size;
     }
-    if (count)
-        qsort(groups, count, sizeof *groups, by_bytes);
+    if (count) qsort(groups, count, sizeof *groups, by_bytes);
     size_t named = count <= FILES_GROUPS ? count : FILES_GROUPS - 1;
     for (size_t g = 0; g < named; g++)
         files->group[g] = memory_checked(strndup(groups[g].first->path, groups[g].prefix));
-    if (named < count)
-        files->group[named] = memory_string("elsewhere");
+    if (named < count) files->group[named] = memory_string("elsewhere");
     for (size_t i = 0; i < files->count; i++) {
         size_t g = 0;
-        while (g < named && !in_group(&files->file[i], &groups[g]))
-            g++;
+        while (g < named && !in_group(&files->file[i], &groups[g])) g++;
         files->file[i].group = (unsigned)g;
     }
     free(groups);
@@ -79,15 +71,13 @@ static void group_files(struct files *files)
 
 static void keep_evenly(struct files *files, size_t most)
 {
-    if (files->count <= most)
-        return;
+    if (files->count <= most) return;
     size_t kept = 0;
     for (size_t i = 0; i < files->count; i++) {
         /* The k-th that is kept is number k * count / most, rounded down. */
         if (kept < most && i == (size_t)((unsigned __int128)kept * files->count / most))
             files->file[kept++] = files->file[i];
-        else
-            free(files->file[i].path);
+        else free(files->file[i].path);
     }
     files->count = kept;
 }
@@ -112,12 +102,9 @@ int files_find(struct files *files, char *const dirs[], size_t most)
     }
     size_t room = 0, dir_length = 0;
     for (FTSENT *entry; (entry = fts_read(walk));) {
-        if (entry->fts_level == 0)
-            dir_length = entry->fts_pathlen;
-        if (entry->fts_info == FTS_DNR || entry->fts_info == FTS_NS || entry->fts_info == FTS_ERR)
-            files->unreadable++;
-        if (entry->fts_info != FTS_F || !S_ISREG(entry->fts_statp->st_mode))
-            continue;
+        if (entry->fts_level == 0) dir_length = entry->fts_pathlen;
+        if (entry->fts_info == FTS_DNR || entry->fts_info == FTS_NS || entry->fts_info == FTS_ERR) files->unreadable++;
+        if (entry->fts_info != FTS_F || !S_ISREG(entry->fts_statp->st_mode)) continue;
         files->file = memory_grow(files->file, files->count, &room, sizeof *files->file);
         files->file[files->count++] = (struct file){
             .path = memory_string(entry->fts_path),
@@ -129,12 +116,10 @@ int files_find(struct files *files, char *const dirs[], size_t most)
     fts_close(walk);
 
     files->found = files->count;
-    if (files->count)
-        qsort(files->file, files->count, sizeof *files->file, by_path);
+    if (files->count) qsort(files->file, files->count, sizeof *files->file, by_path);
     keep_evenly(files, most);
     group_files(files);
-    for (size_t i = 0; i < files->count; i++)
-        files->bytes += files->file[i].size;
+    for (size_t i = 0; i < files->count; i++) files->bytes += files->file[i].size;
     return 0;
 }
 
@@ -155,10 +140,8 @@ void files_drop(struct files *files, const unsigned char *gone)
 
 void files_free(struct files *files)
 {
-    for (size_t i = 0; i < files->count; i++)
-        free(files->file[i].path);
+    for (size_t i = 0; i < files->count; i++) free(files->file[i].path);
     free(files->file);
-    for (size_t g = 0; g < FILES_GROUPS; g++)
-        free(files->group[g]);
+    for (size_t g = 0; g < FILES_GROUPS; g++) free(files->group[g]);
     *files = (struct files){0};
 }

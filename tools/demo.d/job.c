@@ -30,8 +30,7 @@ static void keep_median(struct row *row, struct timed *timed, unsigned runs)
     row->seconds = memory_zeroed(runs, sizeof *row->seconds);
     for (unsigned i = 0; i < runs; i++) {
         row->seconds[i] = timed[i].seconds;
-        if (i != middle)
-            trace_free(&timed[i].trace);
+        if (i != middle) trace_free(&timed[i].trace);
     }
     row->median = timed[middle].seconds;
     row->trace = timed[middle].trace;
@@ -59,19 +58,16 @@ int job_measure(const struct job *job, unsigned workers, unsigned runs, struct r
             struct timed *now = &timed[way][run];
             error = run_once(job, way, workers, round, &now->trace);
             now->seconds = (double)(now->trace.end - now->trace.begin) * 1e-9;
-            if (error >= 0 && !job->right(job->arg))
-                result->row[way].right = false;
+            if (error >= 0 && !job->right(job->arg)) result->row[way].right = false;
         }
         done = run + 1;
     }
     progress_end();
 
     for (int way = 0; way < WAYS; way++) {
-        if (error >= 0)
-            keep_median(&result->row[way], timed[way], runs);
+        if (error >= 0) keep_median(&result->row[way], timed[way], runs);
         else
-            for (unsigned run = 0; run < done; run++)
-                trace_free(&timed[way][run].trace);
+            for (unsigned run = 0; run < done; run++) trace_free(&timed[way][run].trace);
         free(timed[way]);
     }
     return error;
@@ -83,7 +79,6 @@ void job_free(struct job *job, struct result *result)
         free(result->row[way].seconds);
         trace_free(&result->row[way].trace);
     }
-    for (int kind = 0; kind < TRACE_KINDS; kind++)
-        free(job->kind[kind]);
+    for (int kind = 0; kind < TRACE_KINDS; kind++) free(job->kind[kind]);
     free(job->title);
 }

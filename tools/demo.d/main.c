@@ -68,34 +68,19 @@ static struct options options_of(int argc, char **argv)
     struct options options = {.dirs = usual, .svg = "weft-demo.svg", .runs = 5, .files = 20000, .jobs = JOBS};
     for (int option; (option = getopt_long(argc, argv, "h", names, NULL)) != -1;) {
         switch (option) {
-        case 'w':
-            options.workers = number_of("--workers", optarg, TRACE_LANES);
-            break;
-        case 'f':
-            options.files = number_of("--files", optarg, 100000000);
-            break;
-        case 'r':
-            options.runs = number_of("--reps", optarg, 1000);
-            break;
-        case 's':
-            options.svg = optarg;
-            break;
+        case 'w': options.workers = number_of("--workers", optarg, TRACE_LANES); break;
+        case 'f': options.files = number_of("--files", optarg, 100000000); break;
+        case 'r': options.runs = number_of("--reps", optarg, 1000); break;
+        case 's': options.svg = optarg; break;
         case 't':
             options.jobs = 1; /* the words come first */
             break;
-        case 'j':
-            options.json = true;
-            break;
-        case 'h':
-            fputs(help, stdout);
-            exit(SAME);
-        default:
-            fputs("Try demo --help.\n", stderr);
-            exit(TROUBLE);
+        case 'j': options.json = true; break;
+        case 'h': fputs(help, stdout); exit(SAME);
+        default: fputs("Try demo --help.\n", stderr); exit(TROUBLE);
         }
     }
-    if (optind < argc)
-        options.dirs = argv + optind;
+    if (optind < argc) options.dirs = argv + optind;
     return options;
 }
 
@@ -138,8 +123,7 @@ static void count_first(struct words_job *job, struct files *files)
     size_t kept = 0;
     for (size_t i = 0; i < files->count; i++) {
         gone[i] = job->words.count[i].error != 0;
-        if (!gone[i])
-            job->right[kept++] = job->words.count[i];
+        if (!gone[i]) job->right[kept++] = job->words.count[i];
     }
     files_drop(files, gone);
     memcpy(job->words.count, job->right, kept * sizeof *job->right);
@@ -179,8 +163,7 @@ static struct job job_of_words(struct words_job *words, uint64_t bytes)
                  .unit = "MB",
                  .steps = bytes,
     };
-    for (int i = 0; i < FILES_GROUPS; i++)
-        job.kind[i] = files->group[i] ? memory_string(files->group[i]) : NULL;
+    for (int i = 0; i < FILES_GROUPS; i++) job.kind[i] = files->group[i] ? memory_string(files->group[i]) : NULL;
     job.kind[TRACE_MAIN] = memory_string("the main task, starting the others");
     return job;
 }
@@ -213,10 +196,8 @@ static int show(const struct options *options, struct circumstances *about, cons
     free(dirs);
     free(subtitle);
     about->svg = error < 0 ? NULL : options->svg;
-    if (options->json)
-        report_json(about, jobs, results, options->jobs);
-    else
-        report_table(about, jobs, results, options->jobs);
+    if (options->json) report_json(about, jobs, results, options->jobs);
+    else report_table(about, jobs, results, options->jobs);
     if (error < 0) {
         fprintf(stderr, "weft-demo: %s: %s\n", options->svg, strerror(-error));
         return TROUBLE;
@@ -239,11 +220,9 @@ int main(int argc, char **argv)
         return TROUBLE;
     }
     struct files files;
-    if (files_find(&files, options.dirs, options.files) < 0)
-        return TROUBLE;
+    if (files_find(&files, options.dirs, options.files) < 0) return TROUBLE;
     bool known_wc = wc_define() == WC_SAME;
-    if (!known_wc)
-        words_define(false);
+    if (!known_wc) words_define(false);
     struct words_job words;
     count_first(&words, &files);
     if (files.count == 0) {
@@ -265,8 +244,7 @@ int main(int argc, char **argv)
             fprintf(stderr, "weft-demo: cannot run tasks: %s\n", strerror(-error));
             return TROUBLE;
         }
-        for (int way = 0; way < WAYS; way++)
-            right = right && results[i].row[way].right;
+        for (int way = 0; way < WAYS; way++) right = right && results[i].row[way].right;
     }
 
     struct circumstances about = {
@@ -285,8 +263,7 @@ int main(int argc, char **argv)
                                  : "missing",
     };
     int end = show(&options, &about, jobs, results);
-    for (unsigned i = 0; i < JOBS; i++)
-        job_free(&jobs[i], &results[i]);
+    for (unsigned i = 0; i < JOBS; i++) job_free(&jobs[i], &results[i]);
     free(words.words.count);
     free(words.right);
     files_free(&files);

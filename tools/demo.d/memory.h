@@ -28,8 +28,7 @@ static inline void *memory_zeroed(size_t count, size_t size)
 /* Room for at least one more element than count: doubled when it is full. */
 static inline void *memory_grow(void *array, size_t count, size_t *room, size_t size)
 {
-    if (count < *room)
-        return array;
+    if (count < *room) return array;
     *room = *room ? 2 * *room : 64;
     return memory_checked(reallocarray(array, *room, size));
 }

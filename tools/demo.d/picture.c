@@ -34,14 +34,10 @@ static double lane_height(unsigned lanes)
 static void text(FILE *out, const char *string)
 {
     for (const unsigned char *c = (const unsigned char *)string; *c; c++) {
-        if (*c == '&')
-            fputs("&amp;", out);
-        else if (*c == '<')
-            fputs("&lt;", out);
-        else if (*c == '>')
-            fputs("&gt;", out);
-        else
-            fputc(*c >= ' ' && *c <= '~' ? *c : '?', out);
+        if (*c == '&') fputs("&amp;", out);
+        else if (*c == '<') fputs("&lt;", out);
+        else if (*c == '>') fputs("&gt;", out);
+        else fputc(*c >= ' ' && *c <= '~' ? *c : '?', out);
     }
 }
 
@@ -66,13 +62,11 @@ static void bar(const struct page *page, double x, double width, double height, 
 {
     char time[32];
     duration(time, sizeof time, seconds);
-    if (width > 3 * GAP)
-        width -= GAP;
+    if (width > 3 * GAP) width -= GAP;
     fprintf(page->out, "<rect x=\"%.2f\" y=\"%.1f\" width=\"%.2f\" height=\"%.1f\" class=\"k%u\"><title>", LEFT + x,
             page->y, width, height, number);
     text(page->out, kind ? kind : "");
-    if (tasks > 1)
-        fprintf(page->out, ": %" PRIu64 " tasks", tasks);
+    if (tasks > 1) fprintf(page->out, ": %" PRIu64 " tasks", tasks);
     fprintf(page->out, ", %s</title></rect>\n", time);
 }
 
@@ -88,8 +82,7 @@ static int main_kind(const struct stretch *stretch, double length)
     int    most = 0;
     for (int kind = 0; kind < TRACE_KINDS; kind++) {
         sum += stretch->busy[kind];
-        if (stretch->busy[kind] > stretch->busy[most])
-            most = kind;
+        if (stretch->busy[kind] > stretch->busy[most]) most = kind;
     }
     return sum * 2 >= length ? most : -1;
 }
@@ -104,11 +97,9 @@ static void draw_lane(const struct page *page, const struct job *job, const stru
     for (size_t i = 0; i < lane->count; i++) {
         const struct span *span = &lane->spans[i];
         double             begin = (double)span->begin, end = (double)span->end;
-        if (end - begin >= 3 * length)
-            continue;
+        if (end - begin >= 3 * length) continue;
         size_t at = (size_t)(begin / length);
-        if (at < count)
-            stretches[at].tasks += span->tasks;
+        if (at < count) stretches[at].tasks += span->tasks;
         for (; at < count && begin < end; at++) {
             double edge = fmin(end, (double)(at + 1) * length);
             stretches[at].busy[span->kind] += fmax(edge - begin, 0);
@@ -179,18 +170,14 @@ static void draw_way(struct page *page, const struct job *job, const struct resu
 static void draw_axis(struct page *page, struct scale scale, double top)
 {
     double step = pow(10, floor(log10(scale.seconds / 4)));
-    if (scale.seconds / step > 20)
-        step *= 5;
-    else if (scale.seconds / step > 8)
-        step *= 2;
+    if (scale.seconds / step > 20) step *= 5;
+    else if (scale.seconds / step > 8) step *= 2;
     fprintf(page->out, "<path d=\"M%.1f %.1fh%.1f\" class=\"axis\"/>\n", LEFT, page->y, PLOT);
     for (int i = 0; i * step <= scale.seconds * 1.0001; i++) {
         char   label[32];
         double x = LEFT + i * step * 1e9 * scale.pixels;
-        if (scale.seconds >= 1)
-            snprintf(label, sizeof label, "%.4g s", i * step);
-        else
-            snprintf(label, sizeof label, "%.4g ms", i * step * 1e3);
+        if (scale.seconds >= 1) snprintf(label, sizeof label, "%.4g s", i * step);
+        else snprintf(label, sizeof label, "%.4g ms", i * step * 1e3);
         fprintf(page->out, "<path d=\"M%.1f %.1fV%.1f\" class=\"grid\"/>\n", x, top, page->y + 5);
         text_at(page->out, x, page->y + 19, "tick", label);
     }
@@ -202,8 +189,7 @@ static void draw_legend(struct page *page, const struct job *job)
     double x = MARGIN;
     for (unsigned kind = 0; kind <= TRACE_KINDS; kind++) {
         const char *name = kind < TRACE_KINDS ? job->kind[kind] : "idle, or another program had the CPU";
-        if (!name)
-            continue;
+        if (!name) continue;
         double width = 26 + 6.6 * (double)strlen(name) + 14;
         if (x > MARGIN && x + width > WIDTH - MARGIN) {
             x = MARGIN;
@@ -240,8 +226,7 @@ static void draw_job(struct page *page, const struct job *job, const struct resu
     draw_axis(page, scale, top);
     double after = page->y;
     page->y = top;
-    for (int way = 0; way < WAYS; way++)
-        draw_way(page, job, result, (enum way)way, scale);
+    for (int way = 0; way < WAYS; way++) draw_way(page, job, result, (enum way)way, scale);
     page->y = after + 18;
 }
 
@@ -277,8 +262,7 @@ static void draw_page(struct page *page, const char *subtitle, const struct job 
     text_at(page->out, MARGIN, 40, "title", "Who ran what, on which worker");
     text_at(page->out, MARGIN, 62, "small", subtitle);
     page->y = 88;
-    for (unsigned i = 0; i < count; i++)
-        draw_job(page, &jobs[i], &results[i]);
+    for (unsigned i = 0; i < count; i++) draw_job(page, &jobs[i], &results[i]);
     fputs("</svg>\n", page->out);
 }
 
@@ -295,10 +279,8 @@ int picture_write(const char *path, const char *subtitle, const struct job jobs[
         page.out = memory_checked(open_memstream(&svg, &size));
         draw_page(&page, subtitle, jobs, results, count, height);
         fclose(page.out);
-        if (attempt > 0 && (size <= PICTURE_BYTES || page.stretch > 16))
-            break;
-        if (attempt > 0)
-            page.stretch *= 2;
+        if (attempt > 0 && (size <= PICTURE_BYTES || page.stretch > 16)) break;
+        if (attempt > 0) page.stretch *= 2;
         height = page.y;
     }
 
@@ -310,8 +292,7 @@ int picture_write(const char *path, const char *subtitle, const struct job jobs[
     }
     size_t written = fwrite(svg, 1, size, file);
     int    error = written == size ? 0 : errno;
-    if (fclose(file) != 0 && !error)
-        error = errno;
+    if (fclose(file) != 0 && !error) error = errno;
     free(svg);
     return -error;
 }

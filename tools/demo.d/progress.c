@@ -19,8 +19,7 @@ static _Atomic bool     drawn; /* there is a line on the terminal */
 static bool terminal(void)
 {
     static int known = -1;
-    if (known < 0)
-        known = isatty(STDERR_FILENO);
+    if (known < 0) known = isatty(STDERR_FILENO);
     return known == 1;
 }
 
@@ -29,24 +28,18 @@ static void say(void)
     uint64_t units = atomic_load_explicit(&done, memory_order_relaxed);
     char     line[256];
     int      length;
-    if (!work_total && !units)
-        length = snprintf(line, sizeof line, "%s", work);
-    else if (work_total)
-        length = snprintf(line, sizeof line, "%s: %u%%", work, (unsigned)(units * 100 / work_total));
-    else
-        length = snprintf(line, sizeof line, "%s: %" PRIu64, work, units);
+    if (!work_total && !units) length = snprintf(line, sizeof line, "%s", work);
+    else if (work_total) length = snprintf(line, sizeof line, "%s: %u%%", work, (unsigned)(units * 100 / work_total));
+    else length = snprintf(line, sizeof line, "%s: %" PRIu64, work, units);
     /* One call a line, so that the lines of two workers cannot mix. */
-    if (terminal())
-        fprintf(stderr, "\r%.*s\033[K", length, line);
-    else
-        fprintf(stderr, "%.*s\n", length, line);
+    if (terminal()) fprintf(stderr, "\r%.*s\033[K", length, line);
+    else fprintf(stderr, "%.*s\n", length, line);
 }
 
 static void say_when_due(int64_t now)
 {
     int64_t due = atomic_load_explicit(&next, memory_order_relaxed);
-    if (now < due)
-        return;
+    if (now < due) return;
     int64_t later = now + (terminal() ? REDRAW_NS : LINE_NS);
     if (atomic_compare_exchange_strong_explicit(&next, &due, later, memory_order_relaxed, memory_order_relaxed)) {
         say();
@@ -73,7 +66,6 @@ void progress_add(uint64_t units, int64_t now)
 
 void progress_end(void)
 {
-    if (drawn)
-        fputs("\r\033[K", stderr);
+    if (drawn) fputs("\r\033[K", stderr);
     drawn = false;
 }

@@ -10,8 +10,7 @@ const char *report_number(uint64_t number)
     char           *at = buffers[turn++ % 8] + 31;
     int             digits = 0;
     do {
-        if (digits && digits % 3 == 0)
-            *--at = ',';
+        if (digits && digits % 3 == 0) *--at = ',';
         *--at = (char)('0' + number % 10);
         digits++;
     } while (number /= 10);
@@ -23,8 +22,7 @@ char *report_dirs(char *const dirs[])
     char  *string = NULL;
     size_t size;
     FILE  *out = memory_checked(open_memstream(&string, &size));
-    for (int i = 0; dirs[i]; i++)
-        fprintf(out, "%s%s", i == 0 ? "" : dirs[i + 1] ? ", " : " and ", dirs[i]);
+    for (int i = 0; dirs[i]; i++) fprintf(out, "%s%s", i == 0 ? "" : dirs[i + 1] ? ", " : " and ", dirs[i]);
     fclose(out);
     return memory_checked(string);
 }
@@ -60,23 +58,18 @@ void report_table(const struct circumstances *about, const struct job jobs[], co
     printf("%s files below %s, %s MB", report_number(about->files), dirs, report_number(about->bytes / 1000000));
     if (about->files + about->unreadable < about->found)
         printf(", evenly spread over the %s that are there", report_number(about->found));
-    if (about->unreadable)
-        printf("; %s could not be read", report_number(about->unreadable));
+    if (about->unreadable) printf("; %s could not be read", report_number(about->unreadable));
     printf("\n%u worker%s; medians of %u run%s\n", about->workers, about->workers == 1 ? "" : "s", about->runs,
            about->runs == 1 ? "" : "s");
-    for (unsigned i = 0; i < count; i++)
-        table_of(&jobs[i], &results[i]);
+    for (unsigned i = 0; i < count; i++) table_of(&jobs[i], &results[i]);
 
     printf("\n%s lines, %s words, %s bytes, hash %016" PRIx64 "\n", report_number(about->lines),
            report_number(about->words), report_number(about->bytes), about->hash);
-    if (!strcmp(about->wc, "same"))
-        puts("wc -lwc counts the same in every file");
+    if (!strcmp(about->wc, "same")) puts("wc -lwc counts the same in every file");
     else if (!strcmp(about->wc, "missing"))
         puts("not checked by wc: there is none here that takes --files0-from and that the demo knows");
-    else
-        puts("wc -lwc counts otherwise");
-    if (about->svg)
-        printf("who ran what: %s\n", about->svg);
+    else puts("wc -lwc counts otherwise");
+    if (about->svg) printf("who ran what: %s\n", about->svg);
     free(dirs);
 }
 
@@ -87,8 +80,7 @@ static void json_string(const char *string)
 {
     putchar('"');
     for (const unsigned char *c = (const unsigned char *)string; *c; c++) {
-        if (*c == '"' || *c == '\\')
-            putchar('\\');
+        if (*c == '"' || *c == '\\') putchar('\\');
         putchar(*c >= ' ' && *c <= '~' ? *c : '?');
     }
     putchar('"');
@@ -105,8 +97,7 @@ static void json_row(const struct job *job, const struct result *result, int way
         printf(", \"tasks\": %" PRIu64 ", \"most_alive\": %" PRIu64 ", \"steals\": %" PRIu64, row->trace.tasks,
                row->trace.most_alive, row->trace.steals);
     printf(", \"same\": %s, \"runs\": [", row->right ? "true" : "false");
-    for (unsigned i = 0; i < runs; i++)
-        printf("%s%.6f", i ? ", " : "", row->seconds[i]);
+    for (unsigned i = 0; i < runs; i++) printf("%s%.6f", i ? ", " : "", row->seconds[i]);
     printf("]}%s\n", way + 1 < WAYS ? "," : "");
 }
 
@@ -124,15 +115,12 @@ void report_json(const struct circumstances *about, const struct job jobs[], con
            "\", \"wc\": \"%s\",\n",
            about->lines, about->words, about->bytes, about->hash, about->wc);
     fputs("  \"svg\": ", stdout);
-    if (about->svg)
-        json_string(about->svg);
-    else
-        fputs("null", stdout);
+    if (about->svg) json_string(about->svg);
+    else fputs("null", stdout);
     fputs(",\n  \"jobs\": [\n", stdout);
     for (unsigned i = 0; i < count; i++) {
         printf("    {\"job\": \"%s\", \"unit\": \"%s/s\", \"rows\": [\n", jobs[i].name, jobs[i].unit);
-        for (int way = 0; way < WAYS; way++)
-            json_row(&jobs[i], &results[i], way, about->runs);
+        for (int way = 0; way < WAYS; way++) json_row(&jobs[i], &results[i], way, about->runs);
         printf("    ]}%s\n", i + 1 < count ? "," : "");
     }
     puts("  ]\n}");

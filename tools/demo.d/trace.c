@@ -26,8 +26,7 @@ void trace_begin(struct trace *trace)
 void trace_finish(void)
 {
     struct weft_stats stats = {.size = sizeof stats};
-    if (weft_stats(&stats) < 0)
-        return;
+    if (weft_stats(&stats) < 0) return;
     current->tasks = stats.spawned;
     current->steals = stats.steals;
     current->lanes = weft_worker_count();
@@ -42,10 +41,8 @@ void trace_end(void)
 
 void trace_free(struct trace *trace)
 {
-    if (!trace->lane)
-        return;
-    for (unsigned i = 0; i < TRACE_LANES; i++)
-        free(trace->lane[i].spans);
+    if (!trace->lane) return;
+    for (unsigned i = 0; i < TRACE_LANES; i++) free(trace->lane[i].spans);
     free(trace->lane);
     trace->lane = NULL;
 }
@@ -53,8 +50,7 @@ void trace_free(struct trace *trace)
 void trace_sample(void)
 {
     struct weft_stats stats = {.size = sizeof stats};
-    if (weft_stats(&stats) < 0)
-        return;
+    if (weft_stats(&stats) < 0) return;
     uint64_t most = atomic_load_explicit(&most_alive, memory_order_relaxed);
     while (stats.tasks > most && !atomic_compare_exchange_weak_explicit(&most_alive, &most, stats.tasks,
                                                                         memory_order_relaxed, memory_order_relaxed)) {
@@ -70,8 +66,7 @@ static struct lane *lane_here(void)
 
 static void sample_when_due(struct lane *lane, int64_t now)
 {
-    if (now - lane->sampled < SAMPLE_NS)
-        return;
+    if (now - lane->sampled < SAMPLE_NS) return;
     lane->sampled = now;
     trace_sample();
 }
@@ -94,16 +89,14 @@ int64_t trace_task(uint32_t kind, int64_t begin)
 void trace_tiny(uint32_t kind)
 {
     struct lane *lane = lane_here();
-    if (++lane->since < TINY_BATCH && kind == lane->kind)
-        return;
+    if (++lane->since < TINY_BATCH && kind == lane->kind) return;
     int64_t      now = clock_now();
     struct span *last = lane->count ? &lane->spans[lane->count - 1] : NULL;
     if (last && now - current->begin - last->end < TINY_GAP) {
         last->end = now - current->begin;
         last->tasks += lane->since;
     }
-    if (!last || last->kind != kind || now - current->begin != last->end)
-        add_span(lane, kind, now, now, 0);
+    if (!last || last->kind != kind || now - current->begin != last->end) add_span(lane, kind, now, now, 0);
     progress_add(lane->since, now);
     lane->since = 0;
     lane->kind = kind;

@@ -100,10 +100,8 @@ void tree_kinds(const struct uts_params *params, char *kind[], int count)
     for (int i = 0; i < count; i++) {
         int  first = i < parts ? cut(0, children, i, parts) : 0, last = i < parts ? cut(0, children, i + 1, parts) : 0;
         char name[64];
-        if (last - first > 1)
-            snprintf(name, sizeof name, "subtrees %d to %d", first + 1, last);
-        else
-            snprintf(name, sizeof name, "subtree %d", last);
+        if (last - first > 1) snprintf(name, sizeof name, "subtrees %d to %d", first + 1, last);
+        else snprintf(name, sizeof name, "subtree %d", last);
         kind[i] = i < parts ? memory_string(name) : NULL;
     }
 }

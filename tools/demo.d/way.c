@@ -29,8 +29,7 @@ int way_run(enum way way, unsigned workers, weft_fn *fn, void *arg, struct trace
     trace_begin(trace);
     if (way_tasks)
         result = weft_run(run_main_task, &main_task, WEFT_OPTIONS(.workers = workers, .one_root = way == WAY_ONE_ROOT));
-    else
-        result = fn(arg);
+    else result = fn(arg);
     trace_end();
     return result;
 }

@@ -29,16 +29,13 @@ int way_close(weft_scope *scope);
 
 static inline void way_fork(weft_task *task, weft_fn *fn, void *arg)
 {
-    if (way_tasks)
-        weft_spawn(task, fn, arg);
-    else
-        fn(arg);
+    if (way_tasks) weft_spawn(task, fn, arg);
+    else fn(arg);
 }
 
 static inline void way_join(weft_task *task)
 {
-    if (way_tasks)
-        weft_await(task);
+    if (way_tasks) weft_await(task);
 }
 
 #endif /* DEMO_WAY_H */

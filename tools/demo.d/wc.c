@@ -15,8 +15,7 @@ extern char **environ;
 static FILE *start_wc(char *const argv[], FILE *input, pid_t *pid)
 {
     int ends[2];
-    if (pipe(ends) < 0)
-        return NULL;
+    if (pipe(ends) < 0) return NULL;
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, fileno(input), STDIN_FILENO);
@@ -29,8 +28,7 @@ static FILE *start_wc(char *const argv[], FILE *input, pid_t *pid)
     posix_spawn_file_actions_destroy(&actions);
     close(ends[1]);
     FILE *output = error ? NULL : fdopen(ends[0], "r");
-    if (!output)
-        close(ends[0]);
+    if (!output) close(ends[0]);
     return output;
 }
 
@@ -40,8 +38,7 @@ static int end_wc(FILE *output, pid_t pid)
     int status;
     fclose(output);
     while (waitpid(pid, &status, 0) < 0) {
-        if (errno != EINTR)
-            return -1;
+        if (errno != EINTR) return -1;
     }
     return status;
 }
@@ -49,18 +46,15 @@ static int end_wc(FILE *output, pid_t pid)
 enum wc_answer wc_define(void)
 {
     FILE *input = tmpfile();
-    if (!input)
-        return WC_MISSING;
+    if (!input) return WC_MISSING;
     fputs("\001 \200 a", input);
     rewind(input);
     pid_t pid;
     FILE *output = start_wc((char *[]){"wc", "-w", NULL}, input, &pid);
     fclose(input);
-    if (!output)
-        return WC_MISSING;
+    if (!output) return WC_MISSING;
     int words = 0, read = fscanf(output, "%d", &words);
-    if (end_wc(output, pid) != 0 || read != 1 || (words != 1 && words != 3))
-        return WC_MISSING;
+    if (end_wc(output, pid) != 0 || read != 1 || (words != 1 && words != 3)) return WC_MISSING;
     words_define(words == 3);
     return WC_SAME;
 }
@@ -107,16 +101,14 @@ enum wc_answer wc_check(const struct words *words)
 {
     /* A file, not a pipe: wc may answer before it has read all the names. */
     FILE *names = tmpfile();
-    if (!names)
-        return WC_MISSING;
+    if (!names) return WC_MISSING;
     for (size_t i = 0; i < words->files->count; i++)
         fwrite(words->files->file[i].path, strlen(words->files->file[i].path) + 1, 1, names);
     rewind(names);
     pid_t pid;
     FILE *output = start_wc((char *[]){"wc", "-lwc", "--files0-from=-", NULL}, names, &pid);
     fclose(names);
-    if (!output)
-        return WC_MISSING;
+    if (!output) return WC_MISSING;
     enum wc_answer answer = compare(words, output);
     if (end_wc(output, pid) != 0 && answer == WC_SAME) {
         progress_end();

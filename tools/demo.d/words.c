@@ -17,10 +17,8 @@ static unsigned char class_of[256];
 
 void words_define(bool any_byte)
 {
-    for (int c = 0; c < 256; c++)
-        class_of[c] = any_byte || (c > ' ' && c <= '~') ? LETTER : NEUTRAL;
-    for (const char *space = " \t\n\v\f\r"; *space; space++)
-        class_of[(unsigned char)*space] = SPACE;
+    for (int c = 0; c < 256; c++) class_of[c] = any_byte || (c > ' ' && c <= '~') ? LETTER : NEUTRAL;
+    for (const char *space = " \t\n\v\f\r"; *space; space++) class_of[(unsigned char)*space] = SPACE;
 }
 
 /* ---- one stretch of bytes ------------------------------------------------ */
@@ -91,8 +89,7 @@ struct range {
 static size_t rest_of_word(const unsigned char *bytes, size_t size)
 {
     size_t i = 0;
-    while (i < size && class_of[bytes[i]] != SPACE)
-        i++;
+    while (i < size && class_of[bytes[i]] != SPACE) i++;
     return i;
 }
 
@@ -107,21 +104,18 @@ static struct count read_range(int fd, const struct range *range)
     while (at < range->end || (scan.inside && !skipping)) {
         size_t  wanted = at < range->end && range->end - at < BUFFER ? (size_t)(range->end - at) : BUFFER;
         ssize_t got = pread(fd, buffer, wanted, (off_t)at);
-        if (got < 0 && errno == EINTR)
-            continue;
+        if (got < 0 && errno == EINTR) continue;
         if (got < 0) {
             scan.count.error = errno;
             break;
         }
-        if (got == 0)
-            break;
+        if (got == 0) break;
         size_t size = (size_t)got, skip = 0;
         if (at >= range->end) { /* a word of this piece that ends in the next */
             size = rest_of_word(buffer, size);
             scan_bytes(&scan, buffer, size);
             scan.count.bytes -= size;
-            if (size < (size_t)got)
-                break;
+            if (size < (size_t)got) break;
         } else {
             if (skipping) {
                 skip = rest_of_word(buffer, size);
@@ -145,8 +139,7 @@ static void add_count(struct count *sum, const struct count *part)
     sum->words += part->words;
     sum->bytes += part->bytes;
     sum->hash += part->hash;
-    if (!sum->error)
-        sum->error = part->error;
+    if (!sum->error) sum->error = part->error;
 }
 
 /* Waits for no other task: it keeps its worker, so that no more buffers are in
@@ -237,7 +230,6 @@ int words_count(void *arg)
 struct count words_total(const struct words *words)
 {
     struct count total = {0};
-    for (size_t i = 0; i < words->files->count; i++)
-        add_count(&total, &words->count[i]);
+    for (size_t i = 0; i < words->files->count; i++) add_count(&total, &words->count[i]);
     return total;
 }
