@@ -9,6 +9,7 @@
 #include <time.h>
 
 struct bench_options bench_options = {.reps = 9};
+size_t               bench_stack_size;
 
 static const char *bench_name;
 
@@ -96,7 +97,8 @@ static weft_runtime *runtime_with(unsigned workers)
     while (i < sizeof(runtimes) / sizeof(*runtimes) && runtimes[i].runtime && runtimes[i].workers != workers) i++;
     if (i == sizeof(runtimes) / sizeof(*runtimes)) bench_fail("too many different numbers of workers");
     if (!runtimes[i].runtime) {
-        int error = weft_runtime_start(&runtimes[i].runtime, WEFT_OPTIONS(.workers = workers));
+        int error =
+            weft_runtime_start(&runtimes[i].runtime, WEFT_OPTIONS(.workers = workers, .stack_size = bench_stack_size));
         if (error) bench_fail("no runtime with %u workers: %s", workers, strerror(-error));
         runtimes[i].workers = workers;
     }

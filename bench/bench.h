@@ -23,6 +23,9 @@ struct bench_options {
 };
 extern struct bench_options bench_options;
 
+/* Of the tasks, in bytes; 0: weft's default.  Before the first comparison. */
+extern size_t bench_stack_size;
+
 /* Where a side runs: in a plain thread, or as a task with that many workers. */
 #define BENCH_THREAD 0
 #define BENCH_EACH   (-1) /* once for each number of workers asked for */

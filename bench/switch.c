@@ -1,11 +1,14 @@
 /* switch.c - what the library adds to the bare switch of stacks
  *
- * Two contexts of Boost.Context that jump to each other, against two tasks that
- * yield to each other on one worker.  A task's time is divided by the switches
- * that the runtime counted, and these must be about as many as the yields, so
- * that one that did not switch does not pass for a fast one.
+ * Two contexts of Boost.Context that jump to each other, against two of the
+ * library's own, which is what every switch of tasks goes through, and against two
+ * tasks that yield to each other on one worker, where a queue and the choice of the
+ * next come on top.  A task's time is divided by the switches that the runtime
+ * counted, and these must be about as many as the yields, so that one that did
+ * not switch does not pass for a fast one.
  */
 #include "bench.h"
+#include "context.h"
 
 /* Boost.Context's own, by their C symbols. */
 struct transfer {
@@ -33,6 +36,27 @@ static int run_jumps(void *arg)
     struct transfer other = {make_fcontext(stack + sizeof(stack), sizeof(stack), bounce), NULL};
     bounced = 0;
     for (long i = 0; i < turns; i++) other = jump_fcontext(other.context, NULL);
+    return bounced != turns;
+}
+
+static struct context here, there;
+
+static void bounce_back(struct context *from)
+{
+    for (;;) {
+        bounced++;
+        from = context_switch(&there, from);
+    }
+}
+
+static int run_switches(void *arg)
+{
+    (void)arg;
+    context_thread(&here);
+    context_make(&there, stack, stack + sizeof(stack), bounce_back);
+    bounced = 0;
+    for (long i = 0; i < turns; i++) context_switch(&here, &there);
+    context_end(&there);
     return bounced != turns;
 }
 
@@ -69,6 +93,7 @@ int main(int argc, char **argv)
     if (weft_run(run_tasks, NULL, WEFT_OPTIONS(.workers = 1))) bench_fail("two tasks that yield: the result is wrong");
     const struct bench_side sides[] = {
         {.name = "jump_fcontext", .run = run_jumps, .count = 2.0 * (double)turns},
+        {.name = "the library's switch", .run = run_switches, .count = 2.0 * (double)turns},
         {.name = "weft_yield", .run = run_tasks, .count = switches, .workers = 1},
     };
     bench_compare("two that switch to each other", "switch", sides);

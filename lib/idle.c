@@ -53,7 +53,7 @@ enum idle_role idle_enter(struct idle *idle, unsigned me)
             next = ((next & ~TOP_MASK) | (me + 1)) + TAG_ONE;
             role = IDLE_SLEEP;
         }
-        /* release: pairs with the acquire in promote, which then sees `below`. */
+        /* release: pairs with the acquires in idle_leave and idle_call; promote then sees `below`. */
     } while (!cas_release(&idle->word, &word, next));
     return role;
 }

@@ -24,11 +24,12 @@ struct runq {
     Atomic(uintptr_t) slots[RUNQ_SIZE];
 };
 
+/* The slots are left as they are: each is written before it is read, and touching their pages
+ * would cost more than all else in the start of a runtime. */
 static inline void runq_init(struct runq *q)
 {
     atomic_set(&q->head, 0);
     atomic_set(&q->tail, 0);
-    for (unsigned i = 0; i < RUNQ_SIZE; i++) atomic_set(&q->slots[i], 0);
 }
 
 static inline uint32_t runq_length(struct runq *q)

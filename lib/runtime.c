@@ -80,11 +80,9 @@ static void free_all(struct runtime *r)
     free(r);
 }
 
-static void *make_zeroed(size_t size)
+static void *make(size_t size)
 {
-    size = (size + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1);
-    void *p = aligned_alloc(CACHE_LINE, size);
-    return p ? memset(p, 0, size) : NULL;
+    return aligned_alloc(CACHE_LINE, (size + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1));
 }
 
 static size_t power_of_two(size_t size)
@@ -108,15 +106,16 @@ int weft_runtime_start(weft_runtime **runtime, const struct weft_options *given)
     unsigned count = options.workers ? options.workers : min_of(platform_cpus(), IDLE_MAX);
     if (options.one_root || options.seed) count = 1; /* one worker is one root */
 
-    struct runtime *r = make_zeroed(sizeof *r);
+    struct runtime *r = make(sizeof *r);
     if (!r) return -ENOMEM;
+    memset(r, 0, sizeof *r);
     struct weft_runtime *rt = &r->shared;
     rt->count = count;
     rt->one_root = options.one_root;
     rt->seeded = options.seed != 0;
     rt->run = scope_run;
-    rt->workers = make_zeroed(count * sizeof *rt->workers);
-    r->seats = make_zeroed(count * sizeof *r->seats);
+    rt->workers = make(count * sizeof *rt->workers);
+    r->seats = make(count * sizeof *r->seats);
     stack_pool_init(&rt->stacks, power_of_two(options.stack_size));
     inject_init(&rt->inject);
     scope_init_outermost(&r->outermost, rt);

@@ -18,10 +18,17 @@
 #define FORCE_NS      (50 * 1000)
 
 /* A stolen task costs about six cache lines moved between cores, 100 ns and more
- * each.  One that ran for less than this was better left where it was; then
- * the thief pauses, twice as long each time in a row. */
-#define WORTH_NS   1000
-#define PAUSE_MOST 5 /* 50 us << 5: 1.6 ms */
+ * each, half of it its victim's.  So a thief has an account: what it stole pays the time
+ * that it ran for, and costs WORTH_NS.  When the account is empty the thief rests, twice
+ * as long each time in a row, and then has a grant for a few tries: a storm of tiny tasks is
+ * left to its owner, and many small ones are searched for a few large.  (Rejected: judging by
+ * the last steal alone, or with no grant.  In an unbalanced tree nearly all are tiny, and the
+ * second worker slept through it.) */
+#define WORTH_NS      1000
+#define SAVED_MOST_NS (2 * 1000 * 1000)
+#define GRANT_NS      (8 * WORTH_NS)
+#define WEALTHY_NS    (50 * 1000) /* then the rests begin short again */
+#define RESTS_MOST    5           /* 50 us << 5: 1.6 ms */
 
 #define STEAL_MOST 32u
 #define PICKS_NEAR \
@@ -345,7 +352,7 @@ static ready_t steal_from(struct worker *w, struct worker *victim)
     if (there > 0) {
         /* The oldest of a few are the largest, so one is enough; of many, which are
          * likely alike, a share. */
-        uint32_t n = there <= 8 || w->pause > 0 ? 1 : min_of(there / 4, STEAL_MOST);
+        uint32_t n = there <= 8 || w->rests > 0 ? 1 : min_of(there / 4, STEAL_MOST);
         n = deque_steal(&victim->deque, tasks, n);
         for (uint32_t i = 1; i < n; i++) worker_push(w, tasks[i]);
         if (n > 0) {
@@ -416,22 +423,27 @@ static ready_t leave_watch(struct worker *w, ready_t item, bool stolen)
 static void judge_steal(struct worker *w)
 {
     if (!w->stole_at) return;
-    bool worth = choice_clock() - w->stole_at >= (int64_t)w->stole_count * WORTH_NS;
-    w->pause = worth ? 0 : min_of(w->pause + 1, PAUSE_MOST);
+    int64_t gain = choice_clock() - w->stole_at - (int64_t)w->stole_count * WORTH_NS;
     w->stole_at = 0;
+    w->saved = min_of(w->saved + gain, (int64_t)SAVED_MOST_NS);
+    if (w->saved < 0) {
+        w->saved = GRANT_NS;
+        w->rests = min_of(w->rests + 1, RESTS_MOST);
+        w->rest = true;
+    } else if (w->saved > WEALTHY_NS) {
+        w->rests = 0;
+    }
 }
 
 static ready_t watch(struct worker *w)
 {
     struct weft_runtime *rt = w->runtime;
-    int64_t              doze = w->pause ? DOZE_FIRST_NS << w->pause : DOZE_FIRST_NS;
-    int64_t              begin = choice_clock(), asked = 0;
-    bool                 pausing = w->pause > 0;
+    int64_t              doze = DOZE_FIRST_NS, begin = choice_clock(), asked = 0;
     for (;;) {
         if (idle_closed(&rt->idle)) return leave_watch(w, 0, false);
         ready_t item = take_shared(w);
         if (item) return leave_watch(w, item, false);
-        if (!pausing) {
+        if (!w->rest) {
             if ((item = steal(w))) return leave_watch(w, item, true);
             int64_t now = choice_clock();
             bool    any = ask(w, false, asked && now - asked >= FORCE_NS);
@@ -448,11 +460,11 @@ static ready_t watch(struct worker *w)
             idle_undoze(&rt->idle, w->index);
             continue;
         }
-        if (!pausing && doze >= CALL_FROM_NS) ask(w, true, false);
+        if (!w->rest && doze >= CALL_FROM_NS) ask(w, true, false);
         worker_count_one(&w->count.parks);
-        idle_doze(&rt->idle, w->index, final ? -1 : doze);
-        if (!pausing) doze = min_of(doze * 2, DOZE_MOST_NS);
-        pausing = false;
+        idle_doze(&rt->idle, w->index, final ? -1 : w->rest ? DOZE_FIRST_NS << w->rests : doze);
+        if (!w->rest) doze = min_of(doze * 2, DOZE_MOST_NS);
+        w->rest = false;
         begin = choice_clock() - LOOK_NS / 2; /* after a doze a shorter look is enough */
     }
 }
@@ -465,7 +477,7 @@ static ready_t find(struct worker *w)
         ready_t item = pick(w);
         if (item) return item;
         judge_steal(w);
-        if (w->pause == 0 && (item = steal(w))) return item;
+        if (!w->rest && (item = steal(w))) return item;
         if (idle_closed(&rt->idle)) return 0;
         if (idle_enter(&rt->idle, w->index) == IDLE_SLEEP) {
             worker_count_one(&w->count.parks);
@@ -657,6 +669,7 @@ int worker_init(struct worker *w, struct weft_runtime *rt, unsigned index, uint6
     w->runtime = rt;
     w->index = index;
     w->budget = seed ? 1 : WORKER_BUDGET;
+    w->saved = SAVED_MOST_NS;
     choice_init(&w->choice, seed, index + 1);
     if (!deque_init(&w->deque)) return -ENOMEM;
     if (have_spare(w)) return 0;

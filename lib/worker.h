@@ -62,16 +62,18 @@ struct worker {
     struct choice        choice;
     int64_t              stole_at; /* 0: what it runs was not stolen */
     uint32_t             stole_count;
-    uint32_t             pause; /* how often in a row stealing was not worth it */
+    int64_t              saved; /* what stealing has gained, in nanoseconds */
+    uint32_t             rests; /* how often in a row that was used up */
+    bool                 rest;  /* now */
     struct context       thread;
     void                *signal_stack;
     uint64_t             joinable; /* a pthread_t, once started */
     struct weft_runtime *runtime;
     unsigned             index;
-    struct runq          runq;
     /* thieves write */
     _Alignas(CACHE_LINE)
         Atomic(uint32_t) asked; /* somebody would like to have some work, or to be called when there is */
+    struct runq runq;           /* last: most of it is not touched in a short life */
 };
 
 /* What the workers of a runtime share. */
