@@ -1,0 +1,513 @@
+/* model_idle.c - no work is left while all workers sleep, and one at most watches
+ *
+ * Workers live as in lib/worker.c, with everything but the protocol left out.  The shared queue is a word that counts
+ * what is in it and orders nothing, so that what idle.md promises has to come from the protocol's own orders.
+ * What a worker keeps to itself is not here: nobody but its owner needs to find it.
+ */
+#include "model_explore.h"
+
+#include <string.h>
+
+#include "../lib/idle.c"
+
+#define WORKERS 3
+
+static unsigned expiries; /* how many more timeouts may be over before anything else has happened */
+
+void platform_futex_wait(Atomic(uint32_t) *word, uint32_t value, int64_t timeout)
+{
+    if (timeout < 0) model_futex_wait(word, value);
+    else if (expiries > 0 && model_choose(2)) expiries--;
+    else atomic_pause(); /* it goes on when something has happened, or when nobody else can */
+}
+
+void platform_futex_wake(Atomic(uint32_t) *word, int count)
+{
+    model_futex_wake(word, count);
+}
+
+static struct idle      idle;
+static struct idle_seat seats[WORKERS];
+static Atomic(uint32_t) work;     /* the shared queue */
+static unsigned         done;     /* of all that was put there */
+static Atomic(uint32_t) begun;    /* the same, when it is to be done together */
+static unsigned         puts;     /* that the program makes, from the beginning */
+static unsigned         watching; /* how many think that they watch */
+static bool             together; /* an item ends when all have begun, so that one worker alone is not enough */
+
+/* ---- a worker, after find and watch in lib/worker.c ------------------------ */
+
+enum stage { RUNS, SLEEPS, WATCHES, LIES_DOWN, DOZES, DOZES_FOR_GOOD, ENDS };
+
+static bool take(void)
+{
+    uint32_t there = load_relaxed(&work);
+    while (there > 0)
+        if (cas_relaxed(&work, &there, there - 1)) return true;
+    return false;
+}
+
+static void do_it(void)
+{
+    if (together) {
+        add_relaxed(&begun, 1);
+        model_block_until(load_relaxed(&begun) == puts);
+    }
+    done++;
+}
+
+static void leave(unsigned me, bool more)
+{
+    watching--;
+    enum idle_left left = idle_leave(&idle, me, more);
+    if (left == IDLE_UNWATCHED && load_relaxed(&work) > 0) idle_call(&idle);
+}
+
+static enum stage stage_after(enum stage stage, unsigned me)
+{
+    switch (stage) {
+    case RUNS:
+        while (take()) do_it();
+        if (idle_closed(&idle)) return ENDS;
+        if (idle_enter(&idle, me) == IDLE_SLEEP) return SLEEPS;
+        model_assert(watching++ == 0, "two watch");
+        return WATCHES;
+    case SLEEPS:
+        if (!idle_sleep(&idle, me)) return ENDS;
+        model_assert(watching++ == 0, "two watch");
+        return WATCHES;
+    case WATCHES:
+        if (idle_closed(&idle)) {
+            leave(me, false);
+            return ENDS;
+        }
+        if (!take()) return LIES_DOWN;
+        leave(me, load_relaxed(&work) > 0);
+        do_it();
+        return RUNS;
+    case LIES_DOWN:
+        stage = idle_lie_down(&idle, me) ? DOZES_FOR_GOOD : DOZES;
+        if (load_relaxed(&work) == 0 && !idle_closed(&idle)) return stage;
+        idle_undoze(&idle, me);
+        return WATCHES;
+    default: idle_doze(&idle, me, stage == DOZES ? 1 : -1); return WATCHES;
+    }
+}
+
+static void live_from(enum stage stage)
+{
+    while (stage != ENDS) stage = stage_after(stage, (unsigned)model_self());
+}
+
+static void run(void)
+{
+    live_from(RUNS);
+}
+
+static void watch(void)
+{
+    live_from(WATCHES);
+}
+
+static void doze(void)
+{
+    live_from(DOZES_FOR_GOOD);
+}
+
+static void asleep(void)
+{
+    live_from(SLEEPS);
+}
+
+/* ---- others ---------------------------------------------------------------- */
+
+static void put(void)
+{
+    add_relaxed(&work, 1);
+}
+
+static void outside(void)
+{
+    put();
+    idle_notify(&idle);
+}
+
+static void outside_twice(void)
+{
+    outside();
+    outside();
+}
+
+/* A worker that runs: it makes more, and goes idle. */
+static void notify_and_run(void)
+{
+    outside();
+    run();
+}
+
+/* Goes idle, and when it has become the watch it runs and makes another one the watch. */
+static void pass_on(void)
+{
+    unsigned me = (unsigned)model_self();
+    if (idle_enter(&idle, me) == IDLE_SLEEP) model_assert(idle_sleep(&idle, me), "nobody has closed");
+    idle_leave(&idle, me, true);
+}
+
+static void leave_to_others(void)
+{
+    idle_leave(&idle, (unsigned)model_self(), true);
+}
+
+static void leave_and_call(void)
+{
+    if (idle_leave(&idle, (unsigned)model_self(), false) == IDLE_UNWATCHED) idle_call(&idle);
+}
+
+static void notify(void)
+{
+    idle_notify(&idle);
+}
+
+/* The watch, alone awake, takes what there is and makes more; then it calls, as it was told to. */
+static void watch_and_call(void)
+{
+    unsigned me = (unsigned)model_self();
+    model_assert(take(), "there is work from the beginning");
+    watching--;
+    model_assert(idle_leave(&idle, me, false) == IDLE_UNWATCHED, "others sleep, and nobody runs");
+    put();
+    idle_call(&idle);
+    do_it();
+}
+
+/* One that sleeps does one thing, and is not heard of again. */
+static void asleep_for_one(void)
+{
+    model_assert(idle_sleep(&idle, (unsigned)model_self()), "nobody has closed");
+    enum stage stage = WATCHES;
+    watching++;
+    while (stage != RUNS) stage = stage_after(stage, (unsigned)model_self());
+}
+
+static void doze_for_one(void)
+{
+    enum stage stage = DOZES;
+    while (stage != RUNS) stage = stage_after(stage, (unsigned)model_self());
+}
+
+/* The end of a call from before: worker 0 has been the watch, has found work by itself and sleeps again. */
+static void late_token(void)
+{
+    rouse(&idle, 0);
+}
+
+/* Three workers turn the pile round, under one who may call before, or have missed all of it.  They are one
+ * thread here, since what they know of each other does not matter. */
+static void turn_the_pile(void)
+{
+    if (idle_enter(&idle, 0) == IDLE_SLEEP) return; /* the call was before */
+    idle_leave(&idle, 0, true);
+    idle_leave(&idle, 2, true);
+    idle_leave(&idle, 1, true);
+    idle_enter(&idle, 0);
+    idle_enter(&idle, 2);
+    idle_enter(&idle, 1);
+    idle_leave(&idle, 0, false);
+}
+
+static void call(void)
+{
+    idle_call(&idle);
+}
+
+static void doze_with_timeout(void)
+{
+    live_from(DOZES);
+}
+
+static void close_all(void)
+{
+    idle_close(&idle);
+}
+
+static void put_and_close(void)
+{
+    put();
+    close_all();
+}
+
+static void close_after_work(void)
+{
+    outside();
+    model_block_until(load_relaxed(&begun) == puts);
+    close_all();
+}
+
+/* ---- before ---------------------------------------------------------------- */
+
+/* So many workers run, and the program will put so much. */
+static void begin(unsigned count, unsigned will_put)
+{
+    idle_init(&idle, seats, count);
+    atomic_set(&work, 0);
+    atomic_set(&begun, 0);
+    puts = will_put;
+    done = watching = expiries = 0;
+    together = false;
+}
+
+static void watched(unsigned count, unsigned will_put, unsigned sleeping)
+{
+    begin(count, will_put);
+    idle_enter(&idle, 0);
+    watching = 1;
+    for (unsigned i = 1; i <= sleeping; i++) idle_enter(&idle, i);
+}
+
+static void one_watches(void)
+{
+    watched(1, 1, 0);
+}
+
+static void one_watches_two_to_do(void)
+{
+    watched(1, 2, 0);
+}
+
+static void one_watches_one_sleeps(void)
+{
+    watched(2, 1, 1);
+}
+
+static void one_watches_one_sleeps_two_to_do(void)
+{
+    watched(2, 2, 1);
+}
+
+static void one_dozes_one_sleeps_two_to_do(void)
+{
+    watched(2, 2, 1);
+    idle_lie_down(&idle, 0);
+}
+
+static void one_watches_two_run(void)
+{
+    watched(3, 0, 0);
+}
+
+static void three_run(void)
+{
+    begin(3, 0);
+}
+
+static void one_watches_one_runs(void)
+{
+    watched(2, 1, 0);
+}
+
+static void one_dozes_one_runs(void)
+{
+    watched(2, 1, 0);
+    idle_lie_down(&idle, 0);
+}
+
+static void two_run(void)
+{
+    begin(2, 1);
+}
+
+static void one_watches_one_sleeps_to_close(void)
+{
+    watched(2, 1, 1);
+    together = true;
+}
+
+static void two_at_once(void)
+{
+    watched(2, 2, 1);
+    together = true;
+}
+
+static void two_at_once_dozing(void)
+{
+    two_at_once();
+    idle_lie_down(&idle, 0);
+}
+
+static void two_at_once_one_there(void)
+{
+    two_at_once();
+    put();
+}
+
+static void two_at_once_both_there(void)
+{
+    two_at_once_one_there();
+    put();
+}
+
+static void three_watched(void)
+{
+    watched(3, 0, 2);
+}
+
+static void three_dozing(void)
+{
+    three_watched();
+    idle_lie_down(&idle, 0);
+}
+
+/* Two sleep, and nobody watches. */
+static void one_runs_unwatched(void)
+{
+    watched(3, 0, 2);
+    watching = 0;
+    model_assert(idle_leave(&idle, 0, false) == IDLE_UNWATCHED, "two sleep, nobody else runs");
+}
+
+/* Worker 0 dozes with a timeout, since worker 1 ran then. */
+static void one_dozes_with_timeout_to_close(void)
+{
+    watched(2, 0, 0);
+    idle_lie_down(&idle, 0);
+    idle_enter(&idle, 1);
+    expiries = 1;
+}
+
+static void one_watches_to_close(void)
+{
+    watched(1, 0, 0);
+}
+
+static void one_dozes_one_runs_to_close(void)
+{
+    watched(2, 0, 0);
+    idle_lie_down(&idle, 0);
+}
+
+static void two_run_to_close(void)
+{
+    begin(2, 0);
+}
+
+/* Worker 0 sleeps, nobody watches, and worker 1 runs for longer than the program does. */
+static void one_sleeps_unwatched(void)
+{
+    begin(2, 1);
+    idle_enter(&idle, 1);
+    idle_enter(&idle, 0);
+    model_assert(idle_leave(&idle, 1, false) == IDLE_UNWATCHED, "one sleeps, nobody else runs");
+}
+
+/* Worker 0 dozes while worker 1 runs for longer than the program does. */
+static void one_dozes_while_one_runs(void)
+{
+    watched(2, 1, 0);
+    idle_lie_down(&idle, 0);
+    expiries = 1;
+}
+
+/* ---- after ----------------------------------------------------------------- */
+
+static void all_done(void)
+{
+    model_assert(load_relaxed(&work) == 0 && done == puts, "work is left");
+}
+
+/* Each worker is in one place: it watches, it sleeps in the pile, or it runs. */
+static void all_counted(void)
+{
+    uint64_t word = load_relaxed(&idle.word);
+    unsigned seen = 0, sleeping = 0;
+    for (uint64_t seat = word & TOP_MASK; seat; seat = load_relaxed(&seats[seat - 1].below), sleeping++) {
+        model_assert(seat <= idle.count && !(seen >> seat & 1), "a seat is in the pile twice");
+        seen |= 1u << seat;
+    }
+    bool watched = (word & WATCH_MASK) != NONE;
+    model_assert(!watched || !(seen >> ((word & SEAT_MASK) >> SEAT_SHIFT) & 1), "the watch sleeps in the pile");
+    model_assert(sleeping + running(word) + watched == idle.count, "a worker is lost");
+}
+
+static void all_asleep(void)
+{
+    all_done();
+    all_counted();
+    uint64_t word = load_relaxed(&idle.word);
+    model_assert(running(word) == 0 && (word & WATCH_MASK) == DOZING && watching == 1, "the watch dozes for good");
+}
+
+static void all_run(void)
+{
+    all_counted();
+    model_assert(idle_running(&idle) == idle.count, "all have got up");
+}
+
+static void done_and_counted(void)
+{
+    all_done();
+    all_counted();
+}
+
+/* ---- the matrix ------------------------------------------------------------ */
+
+/* With so many workers, threads 0 and on, which sleep in the end. */
+#define AT_REST(title, start, workers, bound, ...)                                                                \
+    {                                                                                                             \
+        .name = (title), .setup = (start), .check = all_asleep, .threads = {__VA_ARGS__}, .preemptions = (bound), \
+        .sleepers = (1u << (workers)) - 1                                                                         \
+    }
+/* In which all return. */
+#define PROGRAM(title, start, end, ...)                                               \
+    {                                                                                 \
+        .name = (title), .setup = (start), .check = (end), .threads = { __VA_ARGS__ } \
+    }
+
+static const struct model_program programs[] = {
+    AT_REST("notify, against lie down", one_watches, 1, 3, watch, outside),
+    AT_REST("notify twice, against lie down", one_watches_two_to_do, 1, 2, watch, outside_twice),
+    AT_REST("two notify, against lie down", one_watches_two_to_do, 1, 2, watch, outside, outside),
+    AT_REST("notify, one watches and one sleeps", one_watches_one_sleeps, 2, 2, watch, asleep, outside),
+    AT_REST("two notify, one watches and one sleeps", one_watches_one_sleeps_two_to_do, 2, 1, watch, asleep, outside,
+            outside),
+    AT_REST("two notify, one dozes and one sleeps", one_dozes_one_sleeps_two_to_do, 2, 1, doze, asleep, outside,
+            outside),
+    AT_REST("two go idle", two_run, 2, 1, run, run, outside),
+    AT_REST("one goes idle, one watches", one_watches_one_runs, 2, 1, watch, run, outside),
+    AT_REST("a worker notifies, one watches", one_watches_one_runs, 2, 2, watch, notify_and_run),
+    AT_REST("a worker notifies, one dozes", one_dozes_one_runs, 2, 2, doze, notify_and_run),
+
+    PROGRAM("two go to sleep as one leaves", one_watches_two_run, all_run, leave_to_others, pass_on, pass_on),
+    PROGRAM("two go to sleep as one leaves, and calls", one_watches_two_run, all_run, leave_and_call, pass_on, pass_on),
+    PROGRAM("two go to sleep as one leaves, another calls", one_watches_two_run, all_run, leave_and_call, pass_on,
+            pass_on, notify),
+    PROGRAM("three go idle", three_run, all_run, pass_on, pass_on, pass_on),
+
+    PROGRAM("the pile is turned round as one calls", one_runs_unwatched, all_counted, turn_the_pile, call),
+
+    AT_REST("two at once, both there", two_at_once_both_there, 2, 2, watch, asleep),
+    AT_REST("two at once, one there", two_at_once_one_there, 2, 2, watch, asleep, outside),
+    AT_REST("two at once", two_at_once, 2, 1, watch, asleep, outside_twice),
+    AT_REST("two at once, from a doze", two_at_once_dozing, 2, 1, doze, asleep, outside, outside),
+    PROGRAM("two at once, the unwatched one calls", two_at_once_one_there, done_and_counted, watch_and_call,
+            asleep_for_one),
+
+    PROGRAM("a late token", one_sleeps_unwatched, done_and_counted, asleep_for_one, outside, late_token),
+    PROGRAM("a timeout", one_dozes_while_one_runs, done_and_counted, doze_for_one, outside),
+    PROGRAM("a timeout and a late token", one_dozes_while_one_runs, done_and_counted, doze_for_one, outside,
+            late_token),
+
+    PROGRAM("close, one watches", one_watches_to_close, all_done, watch, close_all),
+    PROGRAM("close, one dozes, two sleep", three_dozing, all_done, doze, asleep, asleep, close_all),
+    PROGRAM("close, one watches, two sleep", three_watched, all_done, watch, asleep, asleep, close_all),
+    PROGRAM("close, one dozes with a timeout, one sleeps", one_dozes_with_timeout_to_close, all_done, doze_with_timeout,
+            asleep, close_all),
+    PROGRAM("close, one dozes, one runs", one_dozes_one_runs_to_close, all_done, doze, run, close_all),
+    PROGRAM("close, with work left", one_dozes_one_runs_to_close, NULL, doze_with_timeout, run, put_and_close),
+    PROGRAM("close, two run", two_run_to_close, all_done, run, run, close_all),
+    PROGRAM("close after work", one_watches_one_sleeps_to_close, all_done, watch, asleep, close_after_work),
+};
+
+int main(int argc, char **argv)
+{
+    return model_main(argc, argv, programs, sizeof programs / sizeof *programs, "idle.");
+}

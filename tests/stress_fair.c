@@ -1,0 +1,365 @@
+/* stress_fair.c - nothing that is ready waits for ever while others go on
+ *
+ * Storms keep every worker busy for good with work that is newer, nearer or
+ * cheaper to take than one old task.  The storms end when that has run.
+ */
+#include "support.h"
+
+#include <string.h>
+
+static atomic_bool old_ran;
+static atomic_uint storms; /* that have begun */
+static weft_time   storm_end;
+
+/* Ages to a scheduler. */
+#define STORM_MOST (10 * WEFT_SEC)
+
+static bool storm_goes_on(void)
+{
+    return !atomic_load_explicit(&old_ran, memory_order_relaxed) && test_now() < storm_end;
+}
+
+static int run_old(void *arg)
+{
+    (void)arg;
+    atomic_store(&old_ran, true);
+    return 0;
+}
+
+/* ---- storms ------------------------------------------------------------------------ */
+
+static int leaf(void *arg)
+{
+    (void)arg;
+    return 1;
+}
+
+static int fork_join(void *arg)
+{
+    int       depth = *(int *)arg - 1;
+    weft_task task;
+
+    if (depth == 0) return 1;
+    weft_spawn(&task, fork_join, &depth);
+    int other = fork_join(&depth);
+    return weft_await(&task) + other;
+}
+
+/* Await of what has not begun, again and again: every one is done at once. */
+static int storm_of_awaits(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&storms, 1);
+    while (storm_goes_on()) {
+        weft_task task;
+        weft_spawn(&task, leaf, NULL);
+        weft_await(&task);
+    }
+    return 0;
+}
+
+static int storm_of_fork_join(void *arg)
+{
+    int depth = 8;
+
+    (void)arg;
+    atomic_fetch_add(&storms, 1);
+    while (storm_goes_on()) fork_join(&depth);
+    return 0;
+}
+
+static int storm_of_yields(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&storms, 1);
+    while (storm_goes_on()) weft_yield();
+    return 0;
+}
+
+static int storm_of_checks(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&storms, 1);
+    while (storm_goes_on()) weft_check();
+    return 0;
+}
+
+static int storm_of_scopes(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&storms, 1);
+    while (storm_goes_on()) {
+        weft_scope scope;
+        task_check(weft_scope_open(&scope, NULL) == 0);
+        task_check(weft_scope_go(&scope, leaf, NULL, 0) == 0);
+        task_check(weft_scope_close(&scope) == 0);
+    }
+    return 0;
+}
+
+/* Closing what is empty needs no waiting either. */
+static int storm_of_empty_scopes(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&storms, 1);
+    while (storm_goes_on()) {
+        weft_scope scope;
+        task_check(weft_scope_open(&scope, NULL) == 0);
+        task_check(weft_scope_close(&scope) == 0);
+    }
+    return 0;
+}
+
+/* Each task starts the next and ends. */
+static int storm_of_goes(void *arg)
+{
+    if (!arg) atomic_fetch_add(&storms, 1);
+    if (storm_goes_on()) task_check(weft_go(storm_of_goes, &old_ran, 0) == 0);
+    return 0;
+}
+
+static void loop_body(size_t begin, size_t end, void *arg)
+{
+    (void)begin, (void)end, (void)arg;
+}
+
+static int storm_of_loops(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&storms, 1);
+    while (storm_goes_on()) weft_for(0, 64, 1, loop_body, NULL);
+    return 0;
+}
+
+#define STORM(fn) \
+    {             \
+#fn, fn   \
+    }
+
+static const struct storm {
+    const char *name;
+    weft_fn    *fn;
+} all_storms[] = {
+    STORM(storm_of_awaits), STORM(storm_of_fork_join),    STORM(storm_of_yields), STORM(storm_of_checks),
+    STORM(storm_of_scopes), STORM(storm_of_empty_scopes), STORM(storm_of_goes),   STORM(storm_of_loops),
+};
+
+/* ---- old tasks --------------------------------------------------------------------- */
+
+struct sky {
+    weft_fn *storm;
+    bool     one_root;
+};
+
+static void begin_storm(void)
+{
+    atomic_store(&old_ran, false);
+    atomic_store(&storms, 0);
+    storm_end = test_now() + STORM_MOST;
+}
+
+/* Two for each worker, so that there is always another at hand. */
+static unsigned storm_count(void)
+{
+    return 2 * weft_worker_count();
+}
+
+static int old_is_spawned_first(void *arg)
+{
+    struct sky *sky = arg;
+    weft_task   old;
+    weft_scope  scope;
+
+    begin_storm();
+    weft_spawn(&old, run_old, NULL);
+    task_check(weft_scope_open(&scope, NULL) == 0);
+    for (unsigned i = storm_count(); i > 0; i--) task_check(weft_scope_go(&scope, sky->storm, NULL, 0) == 0);
+    sky->storm(NULL);
+    task_check(weft_scope_close(&scope) == 0);
+    task_check(atomic_load(&old_ran));
+    return weft_await(&old);
+}
+
+static int yield_then_run_old(void *arg)
+{
+    (void)arg;
+    while (atomic_load(&storms) < storm_count()) weft_yield();
+    for (int i = 0; i < 50; i++) weft_yield();
+    return run_old(NULL);
+}
+
+static int old_yields(void *arg)
+{
+    struct sky *sky = arg;
+    weft_task   old;
+    weft_scope  scope;
+
+    begin_storm();
+    weft_spawn(&old, yield_then_run_old, NULL);
+    task_check(weft_scope_open(&scope, NULL) == 0);
+    for (unsigned i = storm_count(); i > 0; i--) task_check(weft_scope_go(&scope, sky->storm, NULL, 0) == 0);
+    task_check(weft_scope_close(&scope) == 0);
+    task_check(atomic_load(&old_ran));
+    return weft_await(&old);
+}
+
+/* Waits for another task, and is woken into the storm. */
+static int await_then_run_old(void *arg)
+{
+    task_check(weft_await(arg) == 0);
+    return run_old(NULL);
+}
+
+static int yield_some(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 50; i++) weft_yield();
+    return 0;
+}
+
+static int old_is_woken(void *arg)
+{
+    struct sky *sky = arg;
+    weft_task   before;
+    weft_task   old;
+    weft_scope  scope;
+
+    begin_storm();
+    weft_spawn(&before, yield_some, NULL);
+    weft_spawn(&old, await_then_run_old, &before);
+    task_check(weft_scope_open(&scope, NULL) == 0);
+    for (unsigned i = storm_count(); i > 0; i--) task_check(weft_scope_go(&scope, sky->storm, NULL, 0) == 0);
+    task_check(weft_scope_close(&scope) == 0);
+    task_check(atomic_load(&old_ran));
+    return weft_await(&old);
+}
+
+/* Says in which storm the old task was lost. */
+static void run_scene(weft_fn *scene, const struct storm *storm, bool one_root)
+{
+    struct sky sky = {storm->fn, one_root};
+    int        result = weft_run(scene, &sky, WEFT_OPTIONS(.workers = test_workers(), .one_root = one_root));
+
+    if (test_now() > storm_end) print_error("%s%s\n", storm->name, one_root ? " on one root" : "");
+    assert_task_checks();
+    assert_int_equal(result, 0);
+}
+
+static void check_storms(weft_fn *scene)
+{
+    for (int one_root = 0; one_root < 2; one_root++)
+        for (size_t i = 0; i < TEST_LENGTH(all_storms); i++) run_scene(scene, &all_storms[i], one_root);
+}
+
+static void old_spawned_task_runs(void **state)
+{
+    (void)state;
+    check_storms(old_is_spawned_first);
+}
+
+static void old_yielded_task_runs(void **state)
+{
+    (void)state;
+    check_storms(old_yields);
+}
+
+static void old_woken_task_runs(void **state)
+{
+    (void)state;
+    check_storms(old_is_woken);
+}
+
+/* ---- work from outside ------------------------------------------------------------------ */
+
+static void task_from_outside_runs(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < TEST_LENGTH(all_storms); i++) {
+        weft_runtime *runtime;
+
+        assert_int_equal(weft_runtime_start(&runtime, WEFT_OPTIONS(.workers = test_workers())), 0);
+        begin_storm();
+        for (unsigned n = 2 * test_workers(); n > 0; n--)
+            assert_int_equal(weft_runtime_go(runtime, all_storms[i].fn, NULL, 0), 0);
+        task_until(atomic_load(&storms) == 2 * test_workers());
+        assert_int_equal(weft_runtime_call(runtime, run_old, NULL), 0);
+        assert_int_equal(weft_runtime_stop(runtime), 0);
+        if (test_now() > storm_end) print_error("%s\n", all_storms[i].name);
+        assert_task_checks();
+        assert_true(test_now() < storm_end);
+    }
+}
+
+/* ---- a root among free tasks --------------------------------------------------------------- */
+
+static int old_root_within(void *arg)
+{
+    weft_scope scope;
+
+    (void)arg;
+    task_check(weft_scope_open(&scope, WEFT_SCOPE(.one_root = true)) == 0);
+    task_check(weft_scope_go(&scope, yield_some, NULL, 0) == 0);
+    task_check(weft_scope_go(&scope, yield_then_run_old, NULL, 0) == 0);
+    return weft_scope_close(&scope);
+}
+
+static int old_is_on_a_root(void *arg)
+{
+    struct sky *sky = arg;
+    weft_task   old;
+    weft_scope  scope;
+
+    begin_storm();
+    weft_spawn(&old, old_root_within, NULL);
+    task_check(weft_scope_open(&scope, NULL) == 0);
+    for (unsigned i = storm_count(); i > 0; i--) task_check(weft_scope_go(&scope, sky->storm, NULL, 0) == 0);
+    task_check(weft_scope_close(&scope) == 0);
+    task_check(atomic_load(&old_ran));
+    return weft_await(&old);
+}
+
+static int storm_in_a_root(void *arg)
+{
+    weft_fn   *storm = *(weft_fn **)arg;
+    weft_scope scope;
+
+    task_check(weft_scope_open(&scope, WEFT_SCOPE(.one_root = true)) == 0);
+    for (int i = 0; i < 3; i++) task_check(weft_scope_go(&scope, storm, NULL, 0) == 0);
+    return weft_scope_close(&scope);
+}
+
+static int old_is_free_among_roots(void *arg)
+{
+    struct sky *sky = arg;
+    weft_task   old;
+    weft_scope  scope;
+
+    begin_storm();
+    weft_spawn(&old, run_old, NULL);
+    task_check(weft_scope_open(&scope, NULL) == 0);
+    for (unsigned i = storm_count(); i > 0; i--)
+        task_check(weft_scope_go(&scope, storm_in_a_root, &sky->storm, sizeof sky->storm) == 0);
+    task_check(weft_scope_close(&scope) == 0);
+    task_check(atomic_load(&old_ran));
+    return weft_await(&old);
+}
+
+static void roots_and_free_tasks_share(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < TEST_LENGTH(all_storms); i++) {
+        run_scene(old_is_on_a_root, &all_storms[i], false);
+        run_scene(old_is_free_among_roots, &all_storms[i], false);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(old_spawned_task_runs),      cmocka_unit_test(old_yielded_task_runs),
+        cmocka_unit_test(old_woken_task_runs),        cmocka_unit_test(task_from_outside_runs),
+        cmocka_unit_test(roots_and_free_tasks_share),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
