@@ -49,9 +49,13 @@ static struct node *sibling(const struct node *n)
     return (struct node *)(load_relaxed(&n->next) & ~NODE_LINKED);
 }
 
-/* Makes the node findable from above. */
-static void link_up(struct node *n)
+/* Makes the node findable from above.  A node that is linked must have linked ancestors, or
+ * who stops at it would not be found; so one at a time does this, once in a task's life.
+ * (Rejected: from the top down, which needs the way back, a million levels at the worst.) */
+static void link_up(struct weft_runtime *rt, struct node *n)
 {
+    if (load_acquire(&n->next) & NODE_LINKED) return; /* pairs with the release below */
+    lock_take(&rt->cancel_lock);
     for (struct node *up; (up = node_up(n)) && !(load_acquire(&n->next) & NODE_LINKED); n = up) {
         struct node *first = (struct node *)lock_bit(&up->children);
         if (!(load_relaxed(&n->next) & NODE_LINKED)) {
@@ -62,6 +66,7 @@ static void link_up(struct node *n)
         }
         unlock_bit(&up->children, (uintptr_t)first);
     }
+    lock_drop(&rt->cancel_lock);
 }
 
 noinline void cancel_leave_slow(struct weft_runtime *rt, struct node *n)
@@ -123,8 +128,9 @@ void cancel_node(struct weft_runtime *rt, struct node *n, int reason)
     lock_take(&rt->cancel_lock);
     if (!cancel_reason(n)) {
         store_release(&n->reason, reason); /* pairs with cancel_reason */
-        add_release(&rt->epoch, 1);        /* pairs with cancel_check */
-        fence_seq();                       /* pairs with cancel_wait_for */
+        /* release: pairs with cancel_check.  A node that was never looked at has 0. */
+        if ((uint32_t)add_release(&rt->epoch, 1) == UINT32_MAX) add_release(&rt->epoch, 1);
+        fence_seq(); /* pairs with cancel_wait_for */
         end_waits_below(n);
     }
     lock_drop(&rt->cancel_lock);
@@ -135,8 +141,10 @@ uint32_t cancel_wait_for(struct waiter *w)
 {
     if (!w->fiber) return wait_for(w);
     struct node *n = w->fiber->node;
-    link_up(n);
-    store_release(&n->wait, (uintptr_t)w); /* pairs with lock_bit in end_wait */
+    link_up(w->fiber->runtime, n);
+    /* release: pairs with lock_bit in end_wait.  A canceller may have locked the word as it was, 0; it
+     * has written its reason then, which is found below. */
+    store_release(&n->wait, (uintptr_t)w);
     fence_seq(); /* pairs with cancel_node: either it finds this wait, or this finds its reason */
     if (cancel_check(w->fiber)) wait_finish(w, CANCEL_OUTCOME, false);
     uint32_t outcome = wait_for(w);

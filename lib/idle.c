@@ -124,9 +124,8 @@ static uint64_t promote(struct idle *idle, uint64_t word, unsigned *seat)
     return with_watch(((word & ~TOP_MASK) | below) + TAG_ONE, AWAKE, *seat + 1);
 }
 
-enum idle_left idle_leave(struct idle *idle, unsigned me, bool more)
+enum idle_left idle_leave(struct idle *idle, bool more)
 {
-    (void)me;
     uint64_t       word = load_acquire(&idle->word), next; /* pairs with idle_enter, for `below` */
     enum idle_left left;
     unsigned       seat = 0;

@@ -64,7 +64,7 @@ enum idle_left {
 };
 
 /* The watch has found work and runs.  `more`: there may be work for others too. */
-enum idle_left idle_leave(struct idle *idle, unsigned me, bool more);
+enum idle_left idle_leave(struct idle *idle, bool more);
 
 /* A worker that runs has made work that others may take: wakes the watch, or
  * appoints one, unless one is awake.  True: somebody was woken. */

@@ -26,18 +26,17 @@ static void serially(const struct range *r)
 
 static int halves(void *arg)
 {
-    struct range r = *(struct range *)arg;
-    if (r.end - r.begin <= r.grain) {
-        r.body(r.begin, r.end, r.arg);
+    struct range *r = arg;
+    if (r->end - r->begin <= r->grain) {
+        r->body(r->begin, r->end, r->arg);
         return 0;
     }
-    struct range left = r, right = r;
-    left.end = right.begin = r.begin + (r.end - r.begin) / 2;
+    struct range right = *r;
+    r->end = right.begin = r->begin + (r->end - r->begin) / 2;
     weft_task task;
     weft_spawn(&task, halves, &right);
-    halves(&left);
-    weft_await(&task);
-    return 0;
+    halves(r);
+    return weft_await(&task);
 }
 
 void weft_for(size_t begin, size_t end, size_t grain, void (*body)(size_t begin, size_t end, void *arg), void *arg)

@@ -54,9 +54,12 @@ void platform_futex_wake(Atomic(uint32_t) *word, int count)
 
 /* ---- how many CPUs ------------------------------------------------------- */
 
-static bool read_file(const char *path, char *text, size_t size)
+/* The caller may be a task with a small stack, so names of files are not on it. */
+#define NAME_BYTES ((size_t)4096)
+
+static bool read_file(int dir, const char *name, char *text, size_t size)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return false;
     ssize_t n = read(fd, text, size - 1);
     close(fd);
@@ -71,25 +74,32 @@ static uint64_t as_thousandths(long long quota, long long period)
     return (uint64_t)(((double)quota * 1000 + (double)period - 1) / (double)period);
 }
 
-/* The least limit of the group `dir` and of all above it, `dir` being cut
- * short in place down to `keep` characters.  cpu.max is of version 2,
- * cpu.cfs_quota_us of version 1. */
-static uint64_t least_upwards(char *dir, size_t keep)
+/* The limit of one group: cpu.max is of version 2, cpu.cfs_quota_us of version 1. */
+static uint64_t group_limit(int dir)
 {
-    uint64_t least = UINT64_MAX;
-    for (;;) {
-        char      path[4200], text[64];
-        long long quota, period;
-        snprintf(path, sizeof path, "%s/cpu.max", dir);
-        if (read_file(path, text, sizeof text) && sscanf(text, "%lld %lld", &quota, &period) == 2)
-            least = min_of(least, as_thousandths(quota, period));
-        snprintf(path, sizeof path, "%s/cpu.cfs_quota_us", dir);
-        if (read_file(path, text, sizeof text) && sscanf(text, "%lld", &quota) == 1) {
-            snprintf(path, sizeof path, "%s/cpu.cfs_period_us", dir);
-            if (read_file(path, text, sizeof text) && sscanf(text, "%lld", &period) == 1)
-                least = min_of(least, as_thousandths(quota, period));
+    char      text[64];
+    long long quota, period;
+    uint64_t  limit = UINT64_MAX;
+    if (read_file(dir, "cpu.max", text, sizeof text) && sscanf(text, "%lld %lld", &quota, &period) == 2)
+        limit = as_thousandths(quota, period);
+    if (read_file(dir, "cpu.cfs_quota_us", text, sizeof text) && sscanf(text, "%lld", &quota) == 1 &&
+        read_file(dir, "cpu.cfs_period_us", text, sizeof text) && sscanf(text, "%lld", &period) == 1)
+        limit = min_of(limit, as_thousandths(quota, period));
+    return limit;
+}
+
+/* The least limit of the group `name` and of all above it, `name` being cut short in
+ * place down to `keep` characters. */
+static uint64_t least_upwards(char *name, size_t keep)
+{
+    for (uint64_t least = UINT64_MAX;;) {
+        int dir = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (dir >= 0) {
+            uint64_t limit = group_limit(dir);
+            least = min_of(least, limit);
+            close(dir);
         }
-        char *slash = strrchr(dir + keep, '/');
+        char *slash = strrchr(name + keep, '/');
         if (!slash) return least;
         *slash = 0;
     }
@@ -106,6 +116,8 @@ static bool list_has(const char *list, size_t length, const char *word)
 
 uint64_t platform_cgroup_limit(const char *root, const char *membership)
 {
+    char *name = malloc(NAME_BYTES);
+    if (!name) return UINT64_MAX;
     /* Lines are "number:controllers:path"; version 2 has no controllers. */
     uint64_t least = UINT64_MAX;
     for (const char *line = membership; *line;) {
@@ -117,17 +129,17 @@ uint64_t platform_cgroup_limit(const char *root, const char *membership)
             const char *mounts[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified", NULL};
             if (length > 0) mounts[0] = "/sys/fs/cgroup/cpu", mounts[1] = "/sys/fs/cgroup/cpu,cpuacct";
             for (int i = 0; mounts[i] && (length == 0 || list_has(list + 1, length, "cpu")); i++) {
-                char dir[4096];
-                int  keep = snprintf(dir, sizeof dir, "%s%s", root, mounts[i]);
-                int  n = snprintf(dir + keep, sizeof dir - (size_t)keep, "%.*s", (int)(end - path - 1), path + 1);
-                if (n < 0 || (size_t)n >= sizeof dir - (size_t)keep) continue;
-                if (dir[keep + n - 1] == '/') dir[keep + n - 1] = 0;
-                uint64_t limit = least_upwards(dir, (size_t)keep);
+                int keep = snprintf(name, NAME_BYTES, "%s%s", root, mounts[i]);
+                int n = snprintf(name + keep, NAME_BYTES - (size_t)keep, "%.*s", (int)(end - path - 1), path + 1);
+                if (n < 0 || (size_t)n >= NAME_BYTES - (size_t)keep) continue;
+                if (name[keep + n - 1] == '/') name[keep + n - 1] = 0;
+                uint64_t limit = least_upwards(name, (size_t)keep);
                 least = min_of(least, limit);
             }
         }
         line = *end ? end + 1 : end;
     }
+    free(name);
     return least;
 }
 
@@ -142,10 +154,11 @@ unsigned platform_cpus(void)
         CPU_FREE(set);
         if (result == 0 || errno != EINVAL) break;
     }
-    char membership[4096];
-    if (read_file("/proc/self/cgroup", membership, sizeof membership)) {
+    char *membership = malloc(NAME_BYTES);
+    if (membership && read_file(AT_FDCWD, "/proc/self/cgroup", membership, NAME_BYTES)) {
         uint64_t limit = platform_cgroup_limit("", membership);
         if (limit != UINT64_MAX) count = min_of(count, (long)((limit + 999) / 1000));
     }
+    free(membership);
     return count < 1 ? 1 : (unsigned)count;
 }

@@ -27,6 +27,12 @@ ready_t root_pop(struct root *r)
     return item;
 }
 
+void root_unpop(struct root *r, ready_t item)
+{
+    ready_set_next(item, r->queue);
+    r->queue = item;
+}
+
 bool root_leave(struct root *r)
 {
     return sub_acq_rel(&r->pending, 1) > 1; /* as in root_push */

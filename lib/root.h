@@ -34,6 +34,9 @@ bool root_push(struct root *r, ready_t item);
 /* The runner: the oldest that is ready.  There is one. */
 ready_t root_pop(struct root *r);
 
+/* The runner: puts back what it has popped and cannot run now. */
+void root_unpop(struct root *r, ready_t item);
+
 /* The runner has run one, or leaves it suspended.  True: there are more, and the caller
  * puts the root in a ready queue. */
 bool root_leave(struct root *r);

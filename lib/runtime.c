@@ -62,6 +62,8 @@ static int start_threads(struct runtime *r, unsigned wanted)
     for (; n < wanted; n++) {
         pthread_t thread;
         error = pthread_create(&thread, &attr, thread_main, &r->shared.workers[n]);
+        /* Thread-locals lie on the thread's stack: a program may have more than fit. */
+        if (error == EINVAL) error = pthread_create(&thread, NULL, thread_main, &r->shared.workers[n]);
         if (error) break;
         r->shared.workers[n].joinable = (uint64_t)thread;
     }
@@ -85,9 +87,10 @@ static void *make(size_t size)
     return aligned_alloc(CACHE_LINE, (size + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1));
 }
 
+/* At least four pages, so that with a guard half of it is left. */
 static size_t power_of_two(size_t size)
 {
-    size_t power = STACK_SIZE_MIN;
+    size_t power = max_of(STACK_SIZE_MIN, 4 * (size_t)sysconf(_SC_PAGESIZE));
     while (power < size) power *= 2;
     return power;
 }
@@ -130,6 +133,7 @@ int weft_runtime_start(weft_runtime **runtime, const struct weft_options *given)
         return error;
     }
     rt->count = (unsigned)error;
+    while (r->made > rt->count) worker_destroy(&rt->workers[--r->made]);
     idle_init(&rt->idle, r->seats, rt->count);
     stack_watch_begin(worker_describe_fault);
     open_gate(r);

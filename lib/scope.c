@@ -20,12 +20,16 @@ static struct scope *of_node(struct node *n)
     return container_of(n, struct scope, node);
 }
 
+/* No struct of options will ever be larger; what is, is not one. */
+#define OPTIONS_MOST 4096
+
 int scope_options(void *to, size_t size, const void *from)
 {
     memset(to, 0, size);
     if (!from) return 0;
     size_t theirs = *(const size_t *)from;
     if (theirs < sizeof(size_t)) return -EINVAL;
+    if (theirs > OPTIONS_MOST) return -E2BIG;
     for (size_t i = size; i < theirs; i++)
         if (((const char *)from)[i]) return -E2BIG;
     memcpy(to, from, min_of(size, theirs));
@@ -77,8 +81,9 @@ int scope_go(struct scope *s, weft_fn *fn, const void *arg, size_t size)
     bool                 here = w && w->runtime == rt;
     if (here) worker_count_one(&w->count.spawned);
     else add_relaxed(&rt->outside_spawned, 1);
-    if (s->root) {
-        if (root_push(s->root, task_ready(&job->task))) worker_ready(rt, root_ready(s->root));
+    struct root *root = s->root; /* once pushed, the job may run and the scope close before root_push returns */
+    if (root) {
+        if (root_push(root, task_ready(&job->task))) worker_ready(rt, root_ready(root));
     } else if (here) {
         worker_push(w, &job->task);
     } else {
@@ -100,7 +105,7 @@ void scope_run(struct task *task)
 {
     int            result = task->fn(task->node.arg);
     struct worker *w = worker_self();
-    if (unlikely(w->fiber->node != &task->node)) base_die("a task has ended with a scope still open");
+    if (unlikely(w->fiber->node != &task->node)) spawn_left_open();
     worker_count_one(&w->count.ended);
     if (likely(node_kind(&task->node) == NODE_TASK)) spawn_ended(w->runtime, task, result);
     else job_ended(w->runtime, task, result);

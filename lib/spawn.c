@@ -55,13 +55,23 @@ noinline void spawn_wake(uintptr_t state)
 
 /* ---- awaiting ------------------------------------------------------------ */
 
+static _Noreturn noinline void spawn_two_wait(void)
+{
+    base_die("two wait for the same task");
+}
+
+noinline void spawn_left_open(void)
+{
+    base_die("a task has ended with a scope still open");
+}
+
 static bool publish_await(struct waiter *waiter, void *arg)
 {
     struct task *task = arg;
     uintptr_t    state = 0;
     /* release: pairs with spawn_ended, which sees the waiter whole; acquire: it has ended meanwhile. */
     if (cas_acq_rel(&task->node.state, &state, (uintptr_t)waiter)) return true;
-    if (state != TASK_DONE) base_die("two wait for the same task");
+    if (state != TASK_DONE) spawn_two_wait();
     return false;
 }
 
@@ -92,14 +102,16 @@ int weft_await(weft_task *storage)
     if (unlikely(!w)) return spawn_await(task);
     /* Neither of the short ways may be gone for ever; at the end of the budget others run. */
     if (unlikely(--w->budget < 0)) return spawn_await(task);
-    if (load_acquire(&task->node.state) == TASK_DONE && likely(!load_relaxed(&task->node.reason)))
-        return task->node.result; /* acquire: pairs with spawn_ended */
+    uintptr_t state = load_acquire(&task->node.state); /* pairs with spawn_ended */
+    if (state == TASK_DONE && likely(!load_relaxed(&task->node.reason))) return task->node.result;
     struct fiber *f = w->fiber;
-    if (unlikely(!take_in_place(w, f, task))) return spawn_await(task);
+    if (unlikely(state) || unlikely(!take_in_place(w, f, task))) return spawn_await(task);
     if (unlikely(load_relaxed(&w->asked))) worker_answer(w);
     struct node *outer = f->node;
     f->node = &task->node;
     int result = task->fn(task->node.arg);
+    if (unlikely(f->node != &task->node)) spawn_left_open();
+    if (unlikely(load_relaxed(&task->node.state))) spawn_two_wait();
     f->node = outer;
     cancel_leave(f->runtime, &task->node);
     worker_count_one(&worker_self()->count.inlined); /* it may be another worker now */
@@ -137,8 +149,7 @@ static void register_all(weft_task *const tasks[], uint32_t count, struct slot *
         /* As in publish_await.  A task that stands there twice is registered once. */
         slots[i].registered = cas_acq_rel(&of(tasks[i])->node.state, &state, (uintptr_t)&slots[i] | TASK_SLOT);
         if (state == TASK_DONE) wait_finish(waiter, slots[i].outcome, false);
-        else if (state != 0 && (state < (uintptr_t)slots || state >= (uintptr_t)&slots[i]))
-            base_die("two wait for the same task");
+        else if (state != 0 && (state < (uintptr_t)slots || state >= (uintptr_t)&slots[i])) spawn_two_wait();
     }
 }
 

@@ -8,6 +8,9 @@
 
 void spawn_wake(uintptr_t state);
 
+/* Stops the program: a task has ended with a scope of its own still open. */
+_Noreturn void spawn_left_open(void);
+
 /* The task, which ran from the loop, has ended. */
 static always_inline void spawn_ended(struct weft_runtime *runtime, struct task *task, int result)
 {

@@ -192,33 +192,42 @@ static void on_fault(int number, siginfo_t *info, void *context)
     }
 }
 
+/* Whether the handler is weft's, or one that the program has set later and that may
+ * hand on to weft's: then weft's stays what it hands on to. */
+static bool in_place_segv, in_place_bus;
+
+static void install(int number, struct sigaction *before, bool *in_place)
+{
+    if (*in_place) return;
+    struct sigaction ours = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    sigemptyset(&ours.sa_mask);
+    *in_place = sigaction(number, &ours, before) == 0;
+}
+
+static void restore(int number, const struct sigaction *before, bool *in_place)
+{
+    struct sigaction now;
+    if (sigaction(number, NULL, &now) != 0 || !(now.sa_flags & SA_SIGINFO) || now.sa_sigaction != on_fault) return;
+    *in_place = sigaction(number, before, NULL) != 0;
+}
+
 void stack_watch_begin(bool (*describe)(void *fault))
 {
     pthread_mutex_lock(&watch_lock);
     if (watch_count++ == 0) {
         store_relaxed(&watch_describe, (uintptr_t)describe);
-        struct sigaction ours = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-        sigemptyset(&ours.sa_mask);
-        sigaction(SIGSEGV, &ours, &before_segv);
-        sigaction(SIGBUS, &ours, &before_bus);
+        install(SIGSEGV, &before_segv, &in_place_segv);
+        install(SIGBUS, &before_bus, &in_place_bus);
     }
     pthread_mutex_unlock(&watch_lock);
-}
-
-/* Puts the old handler back, unless the program has set its own meanwhile. */
-static void restore(int number, const struct sigaction *before)
-{
-    struct sigaction now;
-    sigaction(number, NULL, &now);
-    if ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_fault) sigaction(number, before, NULL);
 }
 
 void stack_watch_end(void)
 {
     pthread_mutex_lock(&watch_lock);
     if (--watch_count == 0) {
-        restore(SIGSEGV, &before_segv);
-        restore(SIGBUS, &before_bus);
+        restore(SIGSEGV, &before_segv, &in_place_segv);
+        restore(SIGBUS, &before_bus, &in_place_bus);
     }
     pthread_mutex_unlock(&watch_lock);
 }

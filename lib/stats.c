@@ -11,7 +11,7 @@ int weft_stats(struct weft_stats *stats)
     struct weft_runtime *rt = self->runtime;
     struct weft_stats    s = {.size = stats->size,
                               .spawned = load_relaxed(&rt->outside_spawned),
-                              .wakeups = load_relaxed(&rt->outside_wakeups)};
+                              .wakeups = load_relaxed(&rt->shared_wakeups)};
     uint64_t             kept = load_relaxed(&rt->spare_count);
     for (unsigned i = 0; i < rt->count; i++) {
         const struct worker *w = &rt->workers[i];

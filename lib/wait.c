@@ -18,7 +18,7 @@ static void then_publish(struct worker *w, struct fiber *f, void *arg)
 {
     (void)w;
     struct parking p = *(struct parking *)arg; /* on the stack that others may resume from here on */
-    if (!p.publish(p.waiter, p.arg)) worker_ready_fiber(f, true);
+    if (!p.publish(p.waiter, p.arg)) worker_ready_fiber(f, false);
 }
 
 void wait_park(struct waiter *w, wait_publish *publish, void *arg)

@@ -16,6 +16,7 @@
 #define DOZE_MOST_NS  (10 * 1000 * 1000)
 #define CALL_FROM_NS  (400 * 1000) /* whoever dozes longer asks to be called */
 #define FORCE_NS      (50 * 1000)
+#define TRIM_NS       (500 * 1000 * 1000) /* after so long without work, spare stacks go back to the system */
 
 /* A stolen task costs about six cache lines moved between cores, 100 ns and more
  * each, half of it its victim's.  So a thief has an account: what it stole pays the time
@@ -185,13 +186,19 @@ noinline void worker_answer(struct worker *w)
     if (idle_call(&w->runtime->idle)) worker_count_one(&w->count.wakeups);
 }
 
+/* Puts the item where every worker looks, and wakes one if it sleeps. */
+static void ready_shared(struct weft_runtime *rt, ready_t item)
+{
+    inject_put(&rt->inject, item);
+    if (idle_notify(&rt->idle)) add_relaxed(&rt->shared_wakeups, 1);
+}
+
 static void ready_outside(struct weft_runtime *rt, ready_t item)
 {
     /* The runtime may come to its end as soon as the item has run, so it is
      * pinned over the notice.  acq_rel: pairs with weft_runtime_stop. */
     add_acq_rel(&rt->pins, 1);
-    inject_put(&rt->inject, item);
-    if (idle_notify(&rt->idle)) add_relaxed(&rt->outside_wakeups, 1);
+    ready_shared(rt, item);
     sub_acq_rel(&rt->pins, 1);
 }
 
@@ -200,8 +207,7 @@ static void ready_here(struct worker *w, ready_t item)
     struct weft_runtime *rt = w->runtime;
     if (WEFT_MIGRATE && rt->count > 1) {
         if (ready_kind(item) == READY_FIBER) fiber_of(item)->avoid = w->index + 1;
-        inject_put(&rt->inject, item);
-        idle_notify(&rt->idle);
+        ready_shared(rt, item);
         return;
     }
     if (unlikely(!runq_push(&w->runq, item))) {
@@ -210,8 +216,7 @@ static void ready_here(struct worker *w, ready_t item)
             ready_t old = runq_pop(&w->runq);
             if (old) inject_put(&rt->inject, old);
         }
-        inject_put(&rt->inject, item);
-        idle_notify(&rt->idle);
+        ready_shared(rt, item);
     }
     if (unlikely(load_relaxed(&w->asked))) worker_answer(w);
 }
@@ -238,10 +243,11 @@ void worker_ready_next(struct weft_runtime *rt, ready_t item)
 void worker_ready_fiber(struct fiber *f, bool next)
 {
     struct weft_runtime *rt = f->runtime;
+    struct root         *root = f->root; /* once pushed, f may run and end before root_push returns */
     ready_t              item = fiber_ready(f);
-    if (f->root) {
-        if (!root_push(f->root, item)) return;
-        item = root_ready(f->root);
+    if (root) {
+        if (!root_push(root, item)) return;
+        item = root_ready(root);
         next = false;
     }
     if (next) worker_ready_next(rt, item);
@@ -272,13 +278,11 @@ static ready_t take_shared(struct worker *w)
     if (WEFT_MIGRATE && item && ready_kind(item) == READY_FIBER && fiber_of(item)->avoid == w->index + 1) {
         if (!inject_empty(&rt->inject)) {
             ready_t other = inject_take(&rt->inject);
-            inject_put(&rt->inject, item);
-            idle_notify(&rt->idle);
+            ready_shared(rt, item);
             item = other;
         } else {
             for (int i = 0; i < 20; i++) {
-                inject_put(&rt->inject, item);
-                idle_notify(&rt->idle);
+                ready_shared(rt, item);
                 for (int spin = 0; spin < 200; spin++) atomic_pause();
                 if (!(item = inject_take(&rt->inject))) return 0;
                 if (ready_kind(item) != READY_FIBER || fiber_of(item)->avoid != w->index + 1) break;
@@ -317,7 +321,7 @@ static ready_t pick_seeded(struct worker *w)
 /* From the far end: what has waited longest. */
 static ready_t pick_oldest(struct worker *w)
 {
-    static source *const sources[] = {take_resumed, take_shared, take_oldest_task};
+    static source *const sources[] = {take_resumed, take_shared, take_oldest_task, spill_take};
     unsigned             n = array_len(sources), first = w->turn++;
     for (unsigned i = 0; i < n; i++) {
         ready_t item = sources[(first + i) % n](w);
@@ -328,6 +332,7 @@ static ready_t pick_oldest(struct worker *w)
 
 static noinline ready_t pick_far(struct worker *w)
 {
+    if (w->next) ready_here(w, take_next(w)); /* so that it can be stolen while the other runs */
     w->near = w->choice.seeded ? 0 : PICKS_NEAR;
     return w->choice.seeded ? pick_seeded(w) : pick_oldest(w);
 }
@@ -408,7 +413,7 @@ static bool ask(struct worker *w, bool call, bool force)
 static ready_t leave_watch(struct worker *w, ready_t item, bool stolen)
 {
     struct weft_runtime *rt = w->runtime;
-    switch (idle_leave(&rt->idle, w->index, stolen || !inject_empty(&rt->inject))) {
+    switch (idle_leave(&rt->idle, stolen || !inject_empty(&rt->inject))) {
     case IDLE_ALONE: break;
     case IDLE_SUCCEEDED: worker_count_one(&w->count.wakeups); break;
     case IDLE_UNWATCHED:
@@ -435,10 +440,31 @@ static void judge_steal(struct worker *w)
     }
 }
 
+/* Nobody has had anything to do for a while: the runtime's spare fibers, and all but one of
+ * this worker's, go back to the system. */
+static void trim(struct worker *w)
+{
+    struct weft_runtime *rt = w->runtime;
+    lock_take(&rt->spare_lock);
+    ready_t list = rt->spare_list;
+    rt->spare_list = 0;
+    store_relaxed(&rt->spare_count, 0);
+    lock_drop(&rt->spare_lock);
+    while (list) {
+        struct fiber *f = fiber_of(list);
+        list = ready_next(list);
+        fiber_end(f);
+    }
+    uint32_t have = load_relaxed(&w->spare_count);
+    for (; have > 1; have--) fiber_end(w->spares[have - 1]);
+    store_relaxed(&w->spare_count, have);
+}
+
 static ready_t watch(struct worker *w)
 {
     struct weft_runtime *rt = w->runtime;
     int64_t              doze = DOZE_FIRST_NS, begin = choice_clock(), asked = 0;
+    bool                 trimmed = false;
     for (;;) {
         if (idle_closed(&rt->idle)) return leave_watch(w, 0, false);
         ready_t item = take_shared(w);
@@ -462,7 +488,16 @@ static ready_t watch(struct worker *w)
         }
         if (!w->rest && doze >= CALL_FROM_NS) ask(w, true, false);
         worker_count_one(&w->count.parks);
-        idle_doze(&rt->idle, w->index, final ? -1 : w->rest ? DOZE_FIRST_NS << w->rests : doze);
+        /* When nobody runs: once for a while, then for good. */
+        bool    forever = final && trimmed;
+        int64_t timeout = final ? TRIM_NS : w->rest ? DOZE_FIRST_NS << w->rests : doze;
+        int64_t before = choice_clock();
+        idle_doze(&rt->idle, w->index, forever ? -1 : timeout);
+        if (final && !trimmed && choice_clock() - before >= TRIM_NS) {
+            trim(w);
+            trimmed = true;
+            continue;
+        }
         if (!w->rest) doze = min_of(doze * 2, DOZE_MOST_NS);
         w->rest = false;
         begin = choice_clock() - LOOK_NS / 2; /* after a doze a shorter look is enough */
@@ -595,32 +630,32 @@ static always_inline void run(struct fiber *f, struct task *task, struct root *r
     }
 }
 
-/* No stack is to be had for what would begin to run: it goes back, and what
- * has a stack already runs instead, if there is any.  Once all workers have found none
- * for a second while nothing ended, none will come. */
-static ready_t starve(struct worker *w, ready_t item)
+/* No stack is to be had for the item, which would begin to run: it goes back, and what has a
+ * stack already runs instead, if there is any.  When nobody runs but those who look for a
+ * stack in vain, and that for a second, none will ever be free. */
+static noinline ready_t starve(struct worker *w, ready_t item)
 {
     struct weft_runtime *rt = w->runtime;
-    uint64_t             before = 0;
-    for (int tries = 0; tries < 1000; tries++) {
-        inject_put(&rt->inject, item);
-        ready_t resumed = take_resumed(w);
-        if (resumed && ready_kind(resumed) == READY_FIBER) return resumed;
-        if (resumed) inject_put(&rt->inject, resumed);
-        for (unsigned n = load_relaxed(&rt->inject.count); n > 0; n--) {
-            if (!(item = inject_take(&rt->inject)) || ready_kind(item) == READY_FIBER || have_spare(w)) return item;
+    add_relaxed(&rt->starving, 1);
+    for (int tries = 0;; tries++) {
+        ready_shared(rt, item);
+        if ((item = w->next ? take_next(w) : take_resumed(w))) break;
+        for (uint32_t n = load_relaxed(&rt->inject.count); n > 0; n--) {
+            if (!(item = inject_take(&rt->inject)) || ready_kind(item) != READY_TASK || have_spare(w)) break;
             inject_put(&rt->inject, item);
+            item = 0;
         }
+        if (item) break;
+        if (load_relaxed(&rt->starving) < idle_running(&rt->idle)) tries = 0;
+        if (tries == 1000)
+            base_die("no memory for a stack of %zu bytes, and none will be free: %llu are in use", rt->stacks.size,
+                     (unsigned long long)load_relaxed(&rt->fibers));
         usleep(1000);
-        uint64_t now = 0;
-        for (unsigned i = 0; i < rt->count; i++)
-            now += load_relaxed(&rt->workers[i].count.ended) + load_relaxed(&rt->workers[i].count.switches);
-        if (now != before) tries = 0;
-        before = now;
-        if (!(item = inject_take(&rt->inject)) || have_spare(w)) return item;
+        if (!(item = inject_take(&rt->inject))) break;
+        if (ready_kind(item) != READY_TASK || have_spare(w)) break;
     }
-    base_die("no memory for a stack of %zu bytes, and none will be free: %llu are in use", rt->stacks.size,
-             (unsigned long long)load_relaxed(&rt->fibers));
+    sub_relaxed(&rt->starving, 1);
+    return item;
 }
 
 /* What to do is in the worker's stash when somebody has left for this loop. */
@@ -636,16 +671,25 @@ static void fiber_main(struct context *from)
         /* A task that ends has come back to the stack it began on, so f stays, but not the worker. */
         for (;; w = worker_self(), item = 0) {
             if (!item && !(item = find(w))) break;
-            if (likely(ready_kind(item) == READY_TASK && have_spare(w))) {
-                run(f, task_of(item), NULL);
-                continue;
-            }
-            if (ready_kind(item) != READY_FIBER && !have_spare(w) && !(item = starve(w, item))) continue;
             struct root *root = NULL;
-            if (ready_kind(item) == READY_ROOT) {
+            if (unlikely(ready_kind(item) == READY_ROOT)) {
                 root = root_of(item);
                 item = root_pop(root);
             }
+            while (ready_kind(item) == READY_TASK && unlikely(!have_spare(w))) {
+                if (root) {
+                    root_unpop(root, item);
+                    item = root_ready(root);
+                    root = NULL;
+                }
+                item = starve(w, item);
+                if (!item) break;
+                if (ready_kind(item) == READY_ROOT) {
+                    root = root_of(item);
+                    item = root_pop(root);
+                }
+            }
+            if (!item) continue;
             if (ready_kind(item) == READY_FIBER) break;
             run(f, task_of(item), root);
         }

@@ -88,10 +88,11 @@ struct weft_runtime {
     Atomic(uint32_t)  spare_lock; /* of the fibers that no worker keeps */
     ready_t           spare_list;
     Atomic(uint32_t)  spare_count;
-    Atomic(uint64_t)  fibers; /* made and not ended */
+    Atomic(uint32_t)  starving; /* workers that look for a stack in vain */
+    Atomic(uint64_t)  fibers;   /* made and not ended */
     _Alignas(CACHE_LINE) struct inject inject;
     Atomic(uint64_t) outside_spawned; /* tasks that came from plain threads or other runtimes */
-    Atomic(uint64_t) outside_wakeups; /* workers that these have woken */
+    Atomic(uint64_t) shared_wakeups;  /* workers woken for what is in the shared queue */
     _Alignas(CACHE_LINE) struct idle idle;
     Atomic(uint32_t) pins;                       /* how many others are waking something here: it is not freed */
     _Alignas(CACHE_LINE) Atomic(uint64_t) epoch; /* how often anything was cancelled */

@@ -562,16 +562,11 @@ uint64_t model_load(const volatile void *p, size_t size, struct model_site *site
 static uint64_t changed(enum model_kind kind, uint64_t value, uint64_t operand)
 {
     switch (kind) {
-    case MODEL_ADD:
-        return value + operand;
-    case MODEL_SUB:
-        return value - operand;
-    case MODEL_OR:
-        return value | operand;
-    case MODEL_AND:
-        return value & operand;
-    default:
-        return operand;
+    case MODEL_ADD: return value + operand;
+    case MODEL_SUB: return value - operand;
+    case MODEL_OR: return value | operand;
+    case MODEL_AND: return value & operand;
+    default: return operand;
     }
 }
 

@@ -56,10 +56,10 @@ static void do_it(void)
     done++;
 }
 
-static void leave(unsigned me, bool more)
+static void leave(bool more)
 {
     watching--;
-    enum idle_left left = idle_leave(&idle, me, more);
+    enum idle_left left = idle_leave(&idle, more);
     if (left == IDLE_UNWATCHED && load_relaxed(&work) > 0) idle_call(&idle);
 }
 
@@ -78,11 +78,11 @@ static enum stage stage_after(enum stage stage, unsigned me)
         return WATCHES;
     case WATCHES:
         if (idle_closed(&idle)) {
-            leave(me, false);
+            leave(false);
             return ENDS;
         }
         if (!take()) return LIES_DOWN;
-        leave(me, load_relaxed(&work) > 0);
+        leave(load_relaxed(&work) > 0);
         do_it();
         return RUNS;
     case LIES_DOWN:
@@ -150,17 +150,17 @@ static void pass_on(void)
 {
     unsigned me = (unsigned)model_self();
     if (idle_enter(&idle, me) == IDLE_SLEEP) model_assert(idle_sleep(&idle, me), "nobody has closed");
-    idle_leave(&idle, me, true);
+    idle_leave(&idle, true);
 }
 
 static void leave_to_others(void)
 {
-    idle_leave(&idle, (unsigned)model_self(), true);
+    idle_leave(&idle, true);
 }
 
 static void leave_and_call(void)
 {
-    if (idle_leave(&idle, (unsigned)model_self(), false) == IDLE_UNWATCHED) idle_call(&idle);
+    if (idle_leave(&idle, false) == IDLE_UNWATCHED) idle_call(&idle);
 }
 
 static void notify(void)
@@ -171,10 +171,9 @@ static void notify(void)
 /* The watch, alone awake, takes what there is and makes more; then it calls, as it was told to. */
 static void watch_and_call(void)
 {
-    unsigned me = (unsigned)model_self();
     model_assert(take(), "there is work from the beginning");
     watching--;
-    model_assert(idle_leave(&idle, me, false) == IDLE_UNWATCHED, "others sleep, and nobody runs");
+    model_assert(idle_leave(&idle, false) == IDLE_UNWATCHED, "others sleep, and nobody runs");
     put();
     idle_call(&idle);
     do_it();
@@ -206,13 +205,13 @@ static void late_token(void)
 static void turn_the_pile(void)
 {
     if (idle_enter(&idle, 0) == IDLE_SLEEP) return; /* the call was before */
-    idle_leave(&idle, 0, true);
-    idle_leave(&idle, 2, true);
-    idle_leave(&idle, 1, true);
+    idle_leave(&idle, true);
+    idle_leave(&idle, true);
+    idle_leave(&idle, true);
     idle_enter(&idle, 0);
     idle_enter(&idle, 2);
     idle_enter(&idle, 1);
-    idle_leave(&idle, 0, false);
+    idle_leave(&idle, false);
 }
 
 static void call(void)
@@ -362,7 +361,7 @@ static void one_runs_unwatched(void)
 {
     watched(3, 0, 2);
     watching = 0;
-    model_assert(idle_leave(&idle, 0, false) == IDLE_UNWATCHED, "two sleep, nobody else runs");
+    model_assert(idle_leave(&idle, false) == IDLE_UNWATCHED, "two sleep, nobody else runs");
 }
 
 /* Worker 0 dozes with a timeout, since worker 1 ran then. */
@@ -396,7 +395,7 @@ static void one_sleeps_unwatched(void)
     begin(2, 1);
     idle_enter(&idle, 1);
     idle_enter(&idle, 0);
-    model_assert(idle_leave(&idle, 1, false) == IDLE_UNWATCHED, "one sleeps, nobody else runs");
+    model_assert(idle_leave(&idle, false) == IDLE_UNWATCHED, "one sleeps, nobody else runs");
 }
 
 /* Worker 0 dozes while worker 1 runs for longer than the program does. */

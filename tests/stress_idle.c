@@ -20,14 +20,10 @@ static int count_one(void *arg)
 static void pause_at_random(uint32_t *chance)
 {
     switch (test_random(chance) % 8) {
-    case 0:
-        test_sleep(WEFT_US * (test_random(chance) % 200));
-        break;
+    case 0: test_sleep(WEFT_US * (test_random(chance) % 200)); break;
     case 1:
-    case 2:
-        break;
-    default:
-        test_spin(test_random(chance) % 50000);
+    case 2: break;
+    default: test_spin(test_random(chance) % 50000);
     }
 }
 

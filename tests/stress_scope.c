@@ -192,12 +192,8 @@ static int nest(void *arg)
         }
     }
     switch (test_random(&self.chance) % 8) {
-    case 0:
-        weft_scope_cancel(&scope);
-        break;
-    case 1:
-        weft_yield();
-        break;
+    case 0: weft_scope_cancel(&scope); break;
+    case 1: weft_yield(); break;
     case 2:
         if (spawns) weft_cancel(&spawned);
         break;
