@@ -95,6 +95,18 @@ static always_inline bool take_in_place(struct worker *w, struct fiber *f, struc
     return likely(base_stack_pointer() > f->floor) && likely(deque_pop_if(&w->deque, task));
 }
 
+/* Whether others have had to do with the running task: it is linked, cancelled or awaited. */
+static always_inline bool touched(struct node *n)
+{
+    return load_relaxed(&n->next) | load_relaxed(&n->state) | (uint32_t)load_relaxed(&n->reason);
+}
+
+static noinline void leave_touched(struct weft_runtime *rt, struct node *n)
+{
+    if (load_relaxed(&n->state)) spawn_two_wait();
+    cancel_leave(rt, n);
+}
+
 int weft_await(weft_task *storage)
 {
     struct task   *task = of(storage);
@@ -111,9 +123,8 @@ int weft_await(weft_task *storage)
     f->node = &task->node;
     int result = task->fn(task->node.arg);
     if (unlikely(f->node != &task->node)) spawn_left_open();
-    if (unlikely(load_relaxed(&task->node.state))) spawn_two_wait();
     f->node = outer;
-    cancel_leave(f->runtime, &task->node);
+    if (unlikely(touched(&task->node))) leave_touched(f->runtime, &task->node);
     worker_count_one(&worker_self()->count.inlined); /* it may be another worker now */
     store_release(&task->node.state, TASK_DONE);     /* pairs with weft_done */
     return result;
