@@ -101,10 +101,12 @@ static always_inline bool touched(struct node *n)
     return load_relaxed(&n->next) | load_relaxed(&n->state) | (uint32_t)load_relaxed(&n->reason);
 }
 
-static noinline void leave_touched(struct weft_runtime *rt, struct node *n)
+/* The result, so that the caller need not save it over the call. */
+static noinline int leave_touched(struct weft_runtime *rt, struct node *n, int result)
 {
     if (load_relaxed(&n->state)) spawn_two_wait();
     cancel_leave(rt, n);
+    return result;
 }
 
 int weft_await(weft_task *storage)
@@ -124,7 +126,7 @@ int weft_await(weft_task *storage)
     int result = task->fn(task->node.arg);
     if (unlikely(f->node != &task->node)) spawn_left_open();
     f->node = outer;
-    if (unlikely(touched(&task->node))) leave_touched(f->runtime, &task->node);
+    if (unlikely(touched(&task->node))) result = leave_touched(f->runtime, &task->node, result);
     worker_count_one(&worker_self()->count.inlined); /* it may be another worker now */
     store_release(&task->node.state, TASK_DONE);     /* pairs with weft_done */
     return result;
