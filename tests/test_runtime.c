@@ -5,6 +5,8 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 /* ---- weft_run -------------------------------------------------------------- */
 
@@ -89,6 +91,27 @@ static void run_refuses_bad_arguments(void **state)
         longer[size - 1] = 0;
     }
     free(longer);
+}
+
+/* No further than any struct of options will ever be is it read: beyond this one there is no memory. */
+static void options_beyond_reason_are_not_read(void **state)
+{
+    (void)state;
+    const size_t  sizes[] = {(size_t)1 << 40, SIZE_MAX, SIZE_MAX - 7};
+    const size_t  page = (size_t)sysconf(_SC_PAGESIZE);
+    weft_runtime *runtime;
+    char         *bytes = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    assert_true(bytes != MAP_FAILED);
+    assert_int_equal(mprotect(bytes + page, page, PROT_NONE), 0);
+    for (size_t i = 0; i < TEST_LENGTH(sizes); i++) {
+        struct weft_options *options = (struct weft_options *)bytes;
+        options->size = sizes[i];
+        assert_int_equal(test_run(never_run, NULL, options), -E2BIG);
+        assert_int_equal(weft_runtime_start(&runtime, options), -E2BIG);
+        assert_null(runtime);
+    }
+    munmap(bytes, 2 * page);
 }
 
 static int count_workers(void *arg)
@@ -274,6 +297,20 @@ static void run_nests_deeply(void **state)
     int depth = 10;
 
     assert_int_equal(test_run_workers(run_nested, &depth), 10);
+}
+
+static int run_with_defaults(void *arg)
+{
+    return weft_run(give_back, arg, NULL);
+}
+
+/* A runtime is made on the stack of the task that asks for it, how small that may be. */
+static void run_in_a_task_with_the_smallest_stack(void **state)
+{
+    (void)state;
+    int value = 7;
+
+    assert_int_equal(test_run(run_with_defaults, &value, WEFT_OPTIONS(.workers = 1, .stack_size = 16 << 10)), 7);
 }
 
 /* ---- the pieces ------------------------------------------------------------------ */
@@ -506,6 +543,7 @@ int main(void)
         cmocka_unit_test(run_returns_the_result),
         cmocka_unit_test(run_takes_a_null_argument),
         cmocka_unit_test(run_refuses_bad_arguments),
+        cmocka_unit_test(options_beyond_reason_are_not_read),
         cmocka_unit_test(run_takes_options_of_another_size),
         cmocka_unit_test(run_uses_no_more_processors_than_it_may),
         cmocka_unit_test(run_has_as_many_workers_as_asked_for),
@@ -514,6 +552,7 @@ int main(void)
         cmocka_unit_test(run_waits_for_tasks_of_tasks),
         cmocka_unit_test(run_in_a_task_suspends_only_the_task),
         cmocka_unit_test(run_nests_deeply),
+        cmocka_unit_test(run_in_a_task_with_the_smallest_stack),
         cmocka_unit_test(start_and_stop_without_work),
         cmocka_unit_test(go_and_call_refuse_bad_arguments),
         cmocka_unit_test(go_copies_its_argument),

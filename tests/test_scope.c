@@ -750,6 +750,70 @@ static int close_in_wrong_order(void)
     return weft_run(close_outer_first, NULL, WEFT_OPTIONS(.workers = 1)) != 0;
 }
 
+/* The scope lies in a frame that outlives the task, so all memory is in order. */
+static int leave_scope_open(void *arg)
+{
+    open_scope(arg);
+    return 0;
+}
+
+static int leave_open_in_place(void *arg)
+{
+    weft_scope scope;
+    weft_task  task;
+
+    (void)arg;
+    weft_spawn(&task, leave_scope_open, &scope);
+    return weft_await(&task);
+}
+
+static int leave_open_on_another_stack(void *arg)
+{
+    weft_scope scope;
+    weft_task  task;
+
+    (void)arg;
+    weft_spawn(&task, leave_scope_open, &scope);
+    weft_yield();
+    return weft_await(&task);
+}
+
+static int leave_open_in_a_job(void *arg)
+{
+    static weft_scope scope;
+
+    (void)arg;
+    return weft_go(leave_scope_open, &scope, 0);
+}
+
+static int open_at_the_end_in_place(void)
+{
+    return weft_run(leave_open_in_place, NULL, WEFT_OPTIONS(.workers = 1));
+}
+
+static int open_at_the_end_elsewhere(void)
+{
+    return weft_run(leave_open_on_another_stack, NULL, WEFT_OPTIONS(.workers = 1));
+}
+
+static int open_at_the_end_of_a_job(void)
+{
+    return weft_run(leave_open_in_a_job, NULL, WEFT_OPTIONS(.workers = 1));
+}
+
+static void scope_left_open_stops_the_program(void **state)
+{
+    (void)state;
+    static struct test_child child;
+    const char *parts[] = {"open_at_the_end_in_place", "open_at_the_end_elsewhere", "open_at_the_end_of_a_job"};
+
+    for (size_t i = 0; i < TEST_LENGTH(parts); i++) {
+        test_child_run(&child, parts[i]);
+        assert_stopped_with_message(&child);
+        assert_non_null(strstr(child.text, "scope still open"));
+    }
+}
+
 static void close_stops_all_but_the_opener(void **state)
 {
     (void)state;
@@ -766,6 +830,9 @@ int main(int argc, char **argv)
     const struct test_part parts[] = {
         {"close_by_another", close_by_another},
         {"close_in_wrong_order", close_in_wrong_order},
+        {"open_at_the_end_in_place", open_at_the_end_in_place},
+        {"open_at_the_end_elsewhere", open_at_the_end_elsewhere},
+        {"open_at_the_end_of_a_job", open_at_the_end_of_a_job},
     };
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(open_refuses_bad_arguments),
@@ -791,6 +858,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(shield_keeps_task_cancels_out),
         cmocka_unit_test(task_may_cancel_its_own_scope),
         cmocka_unit_test(close_stops_all_but_the_opener),
+        cmocka_unit_test(scope_left_open_stops_the_program),
     };
 
     test_child_main(argc, argv, parts, TEST_LENGTH(parts));

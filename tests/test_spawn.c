@@ -533,6 +533,137 @@ static int spawn_in_a_plain_thread(void)
     return 0;
 }
 
+enum wait { AWAIT, AWAIT_ANY, AWAIT_IN_PLACE };
+
+static weft_task  contended;
+static atomic_int contenders;
+static bool       contended_begun;
+
+static int yield_for_long(void *arg)
+{
+    (void)arg;
+    contended_begun = true;
+    for (int i = 0; i < 10000; i++) weft_yield();
+    return 0;
+}
+
+static int contend(void *arg)
+{
+    weft_task *task = &contended;
+
+    while (!*(volatile bool *)&contended_begun) weft_yield();
+    atomic_fetch_add(&contenders, 1);
+    if (*(enum wait *)arg == AWAIT_ANY) weft_await_any(&task, 1, WEFT_NEVER);
+    else weft_await(task);
+    return 0;
+}
+
+/* One waits when the other comes. */
+static int wait_as_two(const enum wait waits[2])
+{
+    weft_task  second;
+    enum wait  how = waits[1];
+    weft_task *task = &contended;
+
+    weft_spawn(&second, contend, &how);
+    weft_spawn(&contended, yield_for_long, NULL);
+    if (waits[0] == AWAIT_ANY) {
+        weft_await_any(&task, 1, WEFT_NEVER);
+    } else {
+        if (waits[0] == AWAIT) weft_yield();
+        weft_await(&contended);
+    }
+    weft_await(&second);
+    return atomic_load(&contenders) == 1 ? 0 : 1;
+}
+
+static int await_twice(void *arg)
+{
+    (void)arg;
+    return wait_as_two((enum wait[]){AWAIT, AWAIT});
+}
+
+static int await_any_twice(void *arg)
+{
+    (void)arg;
+    return wait_as_two((enum wait[]){AWAIT_ANY, AWAIT_ANY});
+}
+
+static int await_what_any_awaits(void *arg)
+{
+    (void)arg;
+    return wait_as_two((enum wait[]){AWAIT_ANY, AWAIT});
+}
+
+static int await_any_of_an_awaited(void *arg)
+{
+    (void)arg;
+    return wait_as_two((enum wait[]){AWAIT, AWAIT_ANY});
+}
+
+/* The first has it run in place, and so is not seen to wait before the end. */
+static int await_what_runs_in_place(void *arg)
+{
+    (void)arg;
+    return wait_as_two((enum wait[]){AWAIT_IN_PLACE, AWAIT});
+}
+
+static int await_any_of_what_runs_in_place(void *arg)
+{
+    (void)arg;
+    return wait_as_two((enum wait[]){AWAIT_IN_PLACE, AWAIT_ANY});
+}
+
+#define ON_ONE_WORKER(fn)                                      \
+    static int fn##_part(void)                                 \
+    {                                                          \
+        return weft_run(fn, NULL, WEFT_OPTIONS(.workers = 1)); \
+    }
+ON_ONE_WORKER(await_twice)
+ON_ONE_WORKER(await_any_twice)
+ON_ONE_WORKER(await_what_any_awaits)
+ON_ONE_WORKER(await_any_of_an_awaited)
+ON_ONE_WORKER(await_what_runs_in_place)
+ON_ONE_WORKER(await_any_of_what_runs_in_place)
+
+static void second_waiter_is_stopped(void **state)
+{
+    (void)state;
+    static struct test_child child;
+    const char              *parts[] = {"await_twice",
+                                        "await_any_twice",
+                                        "await_what_any_awaits",
+                                        "await_any_of_an_awaited",
+                                        "await_what_runs_in_place",
+                                        "await_any_of_what_runs_in_place"};
+
+    for (size_t i = 0; i < TEST_LENGTH(parts); i++) {
+        test_child_run(&child, parts[i]);
+        if (!strstr(child.text, "two wait")) print_error("%s: %s\n", parts[i], child.text);
+        assert_stopped_with_message(&child);
+        assert_non_null(strstr(child.text, "two wait"));
+    }
+}
+
+/* The same task twice among those of one call is one waiter. */
+static int await_any_of_one_twice(void *arg)
+{
+    int        value = 3;
+    weft_task  task;
+    weft_task *tasks[] = {&task, &task};
+
+    (void)arg;
+    weft_spawn(&task, give_back, &value);
+    task_check(weft_await_any(tasks, 2, WEFT_NEVER) >= 0);
+    return weft_await(&task);
+}
+
+static void one_waiter_may_name_a_task_twice(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run_workers(await_any_of_one_twice, NULL), 3);
+}
+
 static void spawn_stops_a_plain_thread(void **state)
 {
     (void)state;
@@ -544,7 +675,15 @@ static void spawn_stops_a_plain_thread(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct test_part  parts[] = {{"spawn", spawn_in_a_plain_thread}};
+    const struct test_part parts[] = {
+        {"spawn", spawn_in_a_plain_thread},
+        {"await_twice", await_twice_part},
+        {"await_any_twice", await_any_twice_part},
+        {"await_what_any_awaits", await_what_any_awaits_part},
+        {"await_any_of_an_awaited", await_any_of_an_awaited_part},
+        {"await_what_runs_in_place", await_what_runs_in_place_part},
+        {"await_any_of_what_runs_in_place", await_any_of_what_runs_in_place_part},
+    };
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(forks_and_joins),
         cmocka_unit_test(await_returns_the_result),
@@ -564,6 +703,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(error_of_spawned_cancels_nobody),
         cmocka_unit_test(half_a_stack_is_free_for_each_task),
         cmocka_unit_test(spawn_stops_a_plain_thread),
+        cmocka_unit_test(second_waiter_is_stopped),
+        cmocka_unit_test(one_waiter_may_name_a_task_twice),
     };
 
     test_child_main(argc, argv, parts, TEST_LENGTH(parts));

@@ -223,6 +223,31 @@ static int handler_after_stop(void)
     return before.sa_handler == after.sa_handler && before.sa_flags == after.sa_flags ? 7 : 1;
 }
 
+/* A handler set while a runtime runs hands on to the library's, which must not hand on to it in turn,
+ * not even when it stands there as the one before the next runtime. */
+static struct sigaction libraries;
+static int              handed_on;
+
+static void hand_on(int number, siginfo_t *info, void *context)
+{
+    if (++handed_on > 10) _exit(1);
+    if (libraries.sa_flags & SA_SIGINFO) libraries.sa_sigaction(number, info, context);
+    else say_mine(number);
+}
+
+static int handlers_hand_on(void)
+{
+    weft_runtime    *runtime;
+    struct sigaction action = {.sa_sigaction = hand_on, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+
+    signal(SIGSEGV, say_mine);
+    if (weft_runtime_start(&runtime, WEFT_OPTIONS(.workers = 1)) != 0) return 2;
+    sigaction(SIGSEGV, &action, &libraries);
+    weft_runtime_stop(runtime);
+    if (weft_runtime_start(&runtime, WEFT_OPTIONS(.workers = 1)) != 0) return 2;
+    return weft_runtime_call(runtime, fault, NULL);
+}
+
 static void other_fault_meets_the_default(void **state)
 {
     (void)state;
@@ -238,8 +263,8 @@ static void other_fault_goes_to_the_handler_before(void **state)
 {
     (void)state;
     static struct test_child child;
-    const char              *parts[] = {"fault_with_handler", "fault_with_info_handler", "fault_in_plain_thread",
-                                        "fault_after_stop"};
+    const char *parts[] = {"fault_with_handler", "fault_with_info_handler", "fault_in_plain_thread", "fault_after_stop",
+                           "handlers_hand_on"};
 
     for (size_t i = 0; i < TEST_LENGTH(parts); i++) {
         test_child_run(&child, parts[i]);
@@ -306,7 +331,7 @@ int main(int argc, char **argv)
         {"overflow_after_switches", overflow_after_switches}, {"fault_with_default", fault_with_default},
         {"fault_with_handler", fault_with_handler},           {"fault_with_info_handler", fault_with_info_handler},
         {"fault_in_plain_thread", fault_in_plain_thread},     {"fault_after_stop", fault_after_stop},
-        {"handler_after_stop", handler_after_stop},
+        {"handler_after_stop", handler_after_stop},           {"handlers_hand_on", handlers_hand_on},
     };
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(overflow_is_reported),
