@@ -4,14 +4,21 @@
 
 /* ---- upwards ------------------------------------------------------------- */
 
+/* A reason further up may have come while this was on its way, after one further down that
+ * it has just missed; the first one counts.  So what is below the one found is looked at again,
+ * until there is nothing: the canceller of the upper one came after that of the lower. */
 int cancel_reason(const struct node *n)
 {
-    for (; n; n = node_up(n)) {
-        int reason = load_acquire(&n->reason); /* pairs with cancel_node: what the canceller did is seen */
-        if (reason) return reason;
-        if (n->up & NODE_SHIELD) return 0;
+    const struct node *found = NULL;
+    for (int reason = 0, lower;; reason = lower) {
+        const struct node *at = n;
+        for (lower = 0; at != found; at = node_up(at)) {
+            lower = load_acquire(&at->reason); /* pairs with cancel_node: what the canceller did is seen */
+            if (lower || (at->up & NODE_SHIELD)) break;
+        }
+        if (!lower) return reason;
+        found = at;
     }
-    return 0;
 }
 
 int cancel_check(struct fiber *f)
