@@ -33,18 +33,12 @@
 #define swap_acquire(p, v)  atomic_exchange_explicit((p), (v), memory_order_acquire)
 #define swap_release(p, v)  atomic_exchange_explicit((p), (v), memory_order_release)
 #define swap_acq_rel(p, v)  atomic_exchange_explicit((p), (v), memory_order_acq_rel)
-#define swap_seq(p, v)      atomic_exchange_explicit((p), (v), memory_order_seq_cst)
 #define add_relaxed(p, v)   atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
 #define add_release(p, v)   atomic_fetch_add_explicit((p), (v), memory_order_release)
 #define add_acq_rel(p, v)   atomic_fetch_add_explicit((p), (v), memory_order_acq_rel)
 #define add_seq(p, v)       atomic_fetch_add_explicit((p), (v), memory_order_seq_cst)
 #define sub_relaxed(p, v)   atomic_fetch_sub_explicit((p), (v), memory_order_relaxed)
-#define sub_release(p, v)   atomic_fetch_sub_explicit((p), (v), memory_order_release)
 #define sub_acq_rel(p, v)   atomic_fetch_sub_explicit((p), (v), memory_order_acq_rel)
-#define sub_seq(p, v)       atomic_fetch_sub_explicit((p), (v), memory_order_seq_cst)
-#define or_acq_rel(p, v)    atomic_fetch_or_explicit((p), (v), memory_order_acq_rel)
-#define or_seq(p, v)        atomic_fetch_or_explicit((p), (v), memory_order_seq_cst)
-#define and_seq(p, v)       atomic_fetch_and_explicit((p), (v), memory_order_seq_cst)
 
 /* True when *p was *old; else *old is what it was.  A failure is a relaxed or,
  * where the name says acquire, an acquire load. */
@@ -56,8 +50,6 @@
     atomic_compare_exchange_strong_explicit((p), (old), (v), memory_order_release, memory_order_relaxed)
 #define cas_acq_rel(p, old, v) \
     atomic_compare_exchange_strong_explicit((p), (old), (v), memory_order_acq_rel, memory_order_acquire)
-#define cas_seq(p, old, v) \
-    atomic_compare_exchange_strong_explicit((p), (old), (v), memory_order_seq_cst, memory_order_seq_cst)
 
 #ifdef __SANITIZE_THREAD__
 /* gcc warns that -fsanitize=thread does not see it: nothing relies on that. */

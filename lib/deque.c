@@ -75,7 +75,7 @@ noinline bool deque_push_slow(struct deque *d, void *item)
     }
     d->limit = b - used + ring->mask + 1;
     store_relaxed(&ring->slots[b & ring->mask], item);
-    store_release(&d->bottom, b + 1); /* as in deque_push */
+    store_release(&d->bottom, b + 1); /* as in deque_push_fast */
     return true;
 }
 
@@ -142,10 +142,10 @@ void deque_force(struct deque *d)
     uint32_t top = word_top(word), count = min_of(((uint32_t)length + 1) / 2, DEQUE_COUNT_MAX);
     uint64_t claim = word_make(word, top, count) | DEQUE_PENDING;
     if (!cas_relaxed(&d->word, &word, claim)) return;
-    /* Pairs with the light fence in deque_pop.  From here on the owner sees the
+    /* Pairs with the light fence in deque_lower.  From here on the owner sees the
      * claim before it pops below split, and refuses it. */
     platform_fence_heavy();
-    /* acquire: pairs with the release in deque_push; with the release below it
+    /* acquire: pairs with the releases in deque_push_fast and deque_lower; with the release below it
      * hands on to the thief what the owner wrote. */
     int32_t  there = (int32_t)((load_acquire(&d->bottom) - top) << 8) >> 8;
     uint32_t settled = there <= 0 ? 0 : min_of((uint32_t)there, count);

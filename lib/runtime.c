@@ -40,7 +40,7 @@ static void *thread_main(void *arg)
 
 static void open_gate(struct runtime *r)
 {
-    store_release(&r->gate, 1);
+    store_release(&r->gate, 1); /* pairs with thread_main */
     platform_futex_wake(&r->gate, INT32_MAX);
 }
 
@@ -114,7 +114,6 @@ int weft_runtime_start(weft_runtime **runtime, const struct weft_options *given)
     memset(r, 0, sizeof *r);
     struct weft_runtime *rt = &r->shared;
     rt->count = count;
-    rt->one_root = options.one_root;
     rt->seeded = options.seed != 0;
     rt->run = scope_run;
     rt->workers = make(count * sizeof *rt->workers);

@@ -171,6 +171,7 @@ static void take_back(weft_task *const tasks[], uint32_t count, struct slot *slo
 {
     for (uint32_t i = 0; i < count; i++) {
         uintptr_t mine = (uintptr_t)&slots[i] | TASK_SLOT;
+        /* acq_rel: as in publish_await; what the task did is seen. */
         if (!slots[i].registered || cas_acq_rel(&of(tasks[i])->node.state, &mine, 0)) continue;
         /* It has ended, on another worker, and is between two instructions of spawn_ended. */
         for (unsigned spins = 0; !load_acquire(&slots[i].let_go); spins++) { /* pairs with spawn_ended */

@@ -80,7 +80,6 @@ struct worker {
 struct weft_runtime {
     struct worker *workers;
     unsigned       count;
-    bool           one_root;
     bool           seeded;
     size_t         stack_size;
     void (*run)(struct task *task); /* runs a task from the loop to its end, and sees to who awaits it */

@@ -83,7 +83,7 @@ struct weft_options {
     bool     one_root;   /* the whole program on one root: concurrent, never parallel */
     uint64_t seed;       /* not 0: one worker, and every choice is drawn from the seed, so that
                             the same seed replays the same schedule */
-    int      deadlock;   /* report deadlocks: 0: in weft_run, 1: here too, -1: never */
+    int      deadlock;   /* report deadlocks: 0: in weft_run, 1: here too, -1: never.  There is no report yet */
 };
 
 /* WEFT_OPTIONS(.workers = 2): a pointer to options.  In C; C++ fills the struct. */
