@@ -49,6 +49,23 @@ static int spawned(void *arg)
     return 0;
 }
 
+static int taken(void *arg)
+{
+    struct fib *fib = arg;
+    if (fib->n < 2) {
+        fib->result = fib->n;
+        return 0;
+    }
+    struct fib left = {.n = fib->n - 1}, right = {.n = fib->n - 2};
+    weft_task  task;
+    weft_spawn(&task, taken, &left);
+    taken(&right);
+    if (weft_take(&task)) taken(&left);
+    else weft_await(&task);
+    fib->result = left.result + right.result;
+    return 0;
+}
+
 static long number, expected;
 
 static int run_plain(void *arg)
@@ -79,6 +96,7 @@ int main(int argc, char **argv)
         {.name = "plain function", .run = run_plain, .count = spawns},
         {.name = "through a pointer, no task", .run = run_struct, .arg = called, .count = spawns},
         {.name = "spawn, await", .run = run_struct, .arg = spawned, .count = spawns, .workers = BENCH_EACH},
+        {.name = "spawn, take", .run = run_struct, .arg = taken, .count = spawns, .workers = BENCH_EACH},
     };
     bench_compare("fib, one child spawned, one called", "spawn", sides);
     return bench_end();

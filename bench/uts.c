@@ -39,52 +39,55 @@ static int called(void *arg)
     return 0;
 }
 
-struct child {
+/* The children of a node from `next` on, and what was found below them. */
+struct rest {
     const struct search *parent;
-    int                  number;
+    int                  next, count;
     uint64_t             nodes, leaves;
     int                  depth;
 };
 
-static void spread(struct search *search);
+static int spread(void *arg);
 
-static int spawned(void *arg)
+/* While a child is searched, the ones behind it are on offer, as one task.  If nobody took that, the loop
+ * goes on with them. */
+static int siblings(void *arg)
 {
-    struct child *child = arg;
-    struct search search = {.params = child->parent->params};
-    uts_child(&search.node, &child->parent->node, child->number);
-    spread(&search);
-    child->nodes = search.nodes;
-    child->leaves = search.leaves;
-    child->depth = search.depth;
+    struct rest  *rest = arg;
+    struct search child = {.params = rest->parent->params};
+    uint64_t      nodes = 0, leaves = 0;
+    int           depth = 0;
+    for (int i = rest->next, count = rest->count; i < count; i++) {
+        struct rest behind = {.parent = rest->parent, .next = i + 1, .count = count};
+        weft_task   task;
+        weft_spawn(&task, siblings, &behind);
+        uts_child(&child.node, &rest->parent->node, i);
+        spread(&child);
+        nodes += child.nodes;
+        leaves += child.leaves;
+        depth = child.depth > depth ? child.depth : depth;
+        if (weft_take(&task)) continue;
+        weft_await(&task);
+        nodes += behind.nodes;
+        leaves += behind.leaves;
+        depth = behind.depth > depth ? behind.depth : depth;
+        break;
+    }
+    rest->nodes = nodes;
+    rest->leaves = leaves;
+    rest->depth = depth;
     return 0;
 }
 
-static void spread(struct search *search)
+static int spread(void *arg)
 {
-    struct child children[CHUNK];
-    weft_task    tasks[CHUNK];
-
-    for (int first = 0, count = begin(search); first < count; first += CHUNK) {
-        int last = (count - first < CHUNK ? count - first : CHUNK) - 1;
-        for (int i = 0; i <= last; i++) {
-            children[i].parent = search;
-            children[i].number = first + i;
-            if (i < last) weft_spawn(&tasks[i], spawned, &children[i]);
-        }
-        spawned(&children[last]);
-        for (int i = last; i >= 0; i--) {
-            if (i < last) weft_await(&tasks[i]);
-            search->nodes += children[i].nodes;
-            search->leaves += children[i].leaves;
-            search->depth = children[i].depth > search->depth ? children[i].depth : search->depth;
-        }
-    }
-}
-
-static int from_root(void *arg)
-{
-    spread(arg);
+    struct search *search = arg;
+    struct rest    all = {.parent = search, .count = begin(search)};
+    if (all.count == 0) return 0;
+    siblings(&all);
+    search->nodes += all.nodes;
+    search->leaves += all.leaves;
+    search->depth = all.depth > search->depth ? all.depth : search->depth;
     return 0;
 }
 
@@ -109,7 +112,7 @@ static void compare(const char *what, const struct uts_params *params)
     tree = params;
     const struct bench_side sides[] = {
         {.name = "recursion", .run = run, .arg = called, .count = (double)tree->nodes},
-        {.name = "spawn, await", .run = run, .arg = from_root, .count = (double)tree->nodes, .workers = BENCH_EACH},
+        {.name = "spawn, await", .run = run, .arg = spread, .count = (double)tree->nodes, .workers = BENCH_EACH},
     };
     bench_compare(what, "node", sides);
 }

@@ -132,6 +132,18 @@ int weft_await(weft_task *storage)
     return result;
 }
 
+bool weft_take(weft_task *storage)
+{
+    struct task   *task = of(storage);
+    struct worker *w = worker_self();
+    if (unlikely(!w) || unlikely(--w->budget < 0)) return false; /* weft_await lets others run then */
+    if (unlikely(load_relaxed(&task->node.state) | (uint32_t)load_relaxed(&task->node.reason))) return false;
+    if (unlikely(!take_in_place(w, w->fiber, task))) return false;
+    worker_count_one(&w->count.inlined);
+    if (unlikely(load_relaxed(&w->asked))) worker_answer(w);
+    return true;
+}
+
 bool weft_done(const weft_task *storage)
 {
     return load_acquire(&of(storage)->node.state) == TASK_DONE; /* pairs with spawn_ended */

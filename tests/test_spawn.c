@@ -673,6 +673,89 @@ static void spawn_stops_a_plain_thread(void **state)
     assert_stopped_with_message(&child);
 }
 
+/* ---- taking back ------------------------------------------------------------- */
+
+static int taken_calls(void *arg)
+{
+    return ++*(int *)arg;
+}
+
+static int take_the_newest(void *arg)
+{
+    int       first = 0, second = 0, expected = 0;
+    weft_task tasks[2];
+
+    (void)arg;
+    weft_spawn(&tasks[0], taken_calls, &first);
+    weft_spawn(&tasks[1], taken_calls, &second);
+    task_check(first == 0 && second == 0);
+    /* The older one is not the one that was spawned last. */
+    task_check(!weft_take(&tasks[0]));
+    bool took = weft_take(&tasks[1]);
+    task_check(took != (TEST_TSAN || TEST_ASAN)); /* there each task has a stack of its own */
+    task_check(!took || second == 0);
+    if (took) expected = taken_calls(&second);
+    else expected = weft_await(&tasks[1]);
+    task_check(expected == 1 && second == 1);
+    took = weft_take(&tasks[0]);
+    if (took) taken_calls(&first);
+    else task_check(weft_await(&tasks[0]) == 1);
+    task_check(first == 1);
+    return 0;
+}
+
+static int take_what_began(void *arg)
+{
+    int       calls = 0;
+    weft_task task;
+
+    (void)arg;
+    weft_spawn(&task, taken_calls, &calls);
+    task_until(weft_done(&task));
+    task_check(!weft_take(&task));
+    task_check(weft_await(&task) == 1);
+    /* What is cancelled is its own to run, so that it sees it. */
+    weft_spawn(&task, taken_calls, &calls);
+    weft_cancel(&task);
+    task_check(!weft_take(&task));
+    task_check(weft_await(&task) == 2);
+    return 0;
+}
+
+/* Each of many is run once, by whoever took it, also when thieves want it. */
+static int taken_sum(void *arg)
+{
+    long *range = arg;
+    if (range[1] - range[0] == 1) {
+        range[2] = range[0];
+        return 0;
+    }
+    long      middle = range[0] + (range[1] - range[0]) / 2;
+    long      left[3] = {range[0], middle, 0}, right[3] = {middle, range[1], 0};
+    weft_task task;
+    weft_spawn(&task, taken_sum, left);
+    taken_sum(right);
+    if (weft_take(&task)) taken_sum(left);
+    else task_check(weft_await(&task) == 0);
+    range[2] = left[2] + right[2];
+    return 0;
+}
+
+static void takes_back_what_has_not_begun(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(take_the_newest, NULL, WEFT_OPTIONS(.workers = 1)), 0);
+    assert_int_equal(test_run(take_what_began, NULL, WEFT_OPTIONS(.workers = 1)), 0);
+    long n = (long)test_scale(200000);
+    for (unsigned workers = 1; workers <= 4; workers *= 2) {
+        long range[3] = {0, n, 0};
+        assert_int_equal(test_run(taken_sum, range, WEFT_OPTIONS(.workers = workers)), 0);
+        assert_int_equal(range[2], n * (n - 1) / 2);
+    }
+    weft_task nothing = {{0}};
+    assert_false(weft_take(&nothing)); /* a plain thread has spawned nothing */
+}
+
 int main(int argc, char **argv)
 {
     const struct test_part parts[] = {
@@ -702,6 +785,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(cancelled_task_spawns_and_awaits),
         cmocka_unit_test(error_of_spawned_cancels_nobody),
         cmocka_unit_test(half_a_stack_is_free_for_each_task),
+        cmocka_unit_test(takes_back_what_has_not_begun),
         cmocka_unit_test(spawn_stops_a_plain_thread),
         cmocka_unit_test(second_waiter_is_stopped),
         cmocka_unit_test(one_waiter_may_name_a_task_twice),

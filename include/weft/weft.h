@@ -141,6 +141,17 @@ WEFT_API void weft_spawn(weft_task *task, weft_fn *fn, void *arg);
  * on the caller's stack.  Any task; any thread, which blocks. */
 WEFT_API int weft_await(weft_task *task);
 
+/* Takes back a task that nobody has begun and that the caller spawned last.  True: it is
+ * the caller's again, as if it had never been spawned, and is not awaited; the caller does its
+ * work by calling the function by its name, which a compiler can see through:
+ *
+ *     if (weft_take(&task)) left(&arg);
+ *     else weft_await(&task);
+ *
+ * False: it has begun, or others are due; weft_await waits for it.  The last thing that is done with a
+ * task, if it is true.  Any task; false in a plain thread. */
+WEFT_API bool weft_take(weft_task *task);
+
 /* Cancels the task, the scopes that it has open and what it spawned, for
  * -ECANCELED.  It goes on running and sees it in weft_check and in calls that
  * take a deadline.  Any thread; the task has not been awaited yet. */
