@@ -9,8 +9,8 @@
 #define WEFT_CANCEL_H
 
 #include "task.h"
+#include "team.h"
 #include "wait.h"
-#include "worker.h"
 
 /* Why the running task is cancelled, or 0. */
 int cancel_check(struct fiber *f);

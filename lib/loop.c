@@ -4,7 +4,7 @@
  * So a thief takes the largest piece that is left, as in fork and join, and a
  * worker that nobody steals from walks through the range in order.
  */
-#include "worker.h"
+#include "team.h"
 
 /* Without a grain: so many pieces for each worker that the last to end keeps the
  * others waiting for a small part of the whole only. */

@@ -1,7 +1,9 @@
 #define _GNU_SOURCE
 #include "cancel.h"
 #include "scope.h"
+#include "spare.h"
 #include "spawn.h"
+#include "work.h"
 #include "worker.h"
 
 #include <pthread.h>
@@ -75,7 +77,7 @@ static int start_threads(struct runtime *r, unsigned wanted)
 static void free_all(struct runtime *r)
 {
     for (unsigned i = 0; i < r->made; i++) worker_destroy(&r->shared.workers[i]);
-    worker_end_spares(&r->shared);
+    spare_end_shared(&r->shared);
     stack_pool_destroy(&r->shared.stacks);
     free(r->shared.workers);
     free(r->seats);
@@ -115,6 +117,7 @@ int weft_runtime_start(weft_runtime **runtime, const struct weft_options *given)
     struct weft_runtime *rt = &r->shared;
     rt->count = count;
     rt->seeded = options.seed != 0;
+    rt->loop = worker_loop;
     rt->run = scope_run;
     rt->workers = make(count * sizeof *rt->workers);
     r->seats = make(count * sizeof *r->seats);
@@ -153,7 +156,7 @@ int weft_runtime_call(weft_runtime *rt, weft_fn *fn, void *arg)
     task_init(&task, &outermost->node, NODE_TASK, fn, arg);
     scope_enter(outermost); /* the runtime does not stop before this has returned */
     add_relaxed(&rt->outside_spawned, 1);
-    worker_ready(rt, task_ready(&task));
+    work_ready(rt, task_ready(&task));
     int result = spawn_await(&task);
     scope_leave(outermost, false);
     return result;

@@ -1,5 +1,8 @@
 #include "scope.h"
+#include "spare.h"
 #include "spawn.h"
+#include "work.h"
+#include "worker.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -83,11 +86,11 @@ int scope_go(struct scope *s, weft_fn *fn, const void *arg, size_t size)
     else add_relaxed(&rt->outside_spawned, 1);
     struct root *root = s->root; /* once pushed, the job may run and the scope close before root_push returns */
     if (root) {
-        if (root_push(root, task_ready(&job->task))) worker_ready(rt, root_ready(root));
+        if (root_push(root, task_ready(&job->task))) work_ready(rt, root_ready(root));
     } else if (here) {
-        worker_push(w, &job->task);
+        work_push(w, &job->task);
     } else {
-        worker_ready(rt, task_ready(&job->task));
+        work_ready(rt, task_ready(&job->task));
     }
     return 0;
 }
@@ -142,7 +145,7 @@ int weft_scope_open(weft_scope *storage, const struct weft_scope_options *given)
     if (options.one_root && !f->root && f->runtime->count > 1) {
         root_init(&s->own);
         s->root = f->root = &s->own;
-        worker_set_floor(f);
+        spare_set_floor(f);
     }
     return 0;
 }
@@ -191,7 +194,7 @@ int weft_scope_close(weft_scope *storage)
     f->node = s->outer;
     if (s->root == &s->own) {
         f->root = NULL; /* all its other tasks have ended, so nobody is pending but this one */
-        worker_set_floor(f);
+        spare_set_floor(f);
     }
     return reason;
 }

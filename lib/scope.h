@@ -11,8 +11,8 @@
 #include "cancel.h"
 #include "root.h"
 #include "task.h"
+#include "team.h"
 #include "wait.h"
-#include "worker.h"
 
 struct scope {
     struct node      node;

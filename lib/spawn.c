@@ -1,6 +1,8 @@
 #include "spawn.h"
 #include "cancel.h"
 #include "wait.h"
+#include "work.h"
+#include "worker.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -15,8 +17,8 @@ static struct task *of(const weft_task *task)
 static noinline void spawn_slow(struct worker *w, struct task *task)
 {
     struct fiber *f = w->fiber;
-    if (!f->root) worker_push_slow(w, task);
-    else if (root_push(f->root, task_ready(task))) worker_ready(w->runtime, root_ready(f->root));
+    if (!f->root) work_push_slow(w, task);
+    else if (root_push(f->root, task_ready(task))) work_ready(w->runtime, root_ready(f->root));
 }
 
 void weft_spawn(weft_task *storage, weft_fn *fn, void *arg)
@@ -28,7 +30,7 @@ void weft_spawn(weft_task *storage, weft_fn *fn, void *arg)
     task_init(task, f->node, NODE_TASK, fn, arg);
     worker_count_one(&w->count.spawned);
     if (unlikely(f->root) || unlikely(!deque_push_fast(&w->deque, task))) spawn_slow(w, task);
-    else if (unlikely(load_relaxed(&w->asked))) worker_answer(w);
+    else if (unlikely(load_relaxed(&w->asked))) work_answer(w);
 }
 
 /* ---- ending -------------------------------------------------------------- */
@@ -120,7 +122,7 @@ int weft_await(weft_task *storage)
     if (state == TASK_DONE && likely(!load_relaxed(&task->node.reason))) return task->node.result;
     struct fiber *f = w->fiber;
     if (unlikely(state) || unlikely(!take_in_place(w, f, task))) return spawn_await(task);
-    if (unlikely(load_relaxed(&w->asked))) worker_answer(w);
+    if (unlikely(load_relaxed(&w->asked))) work_answer(w);
     struct node *outer = f->node;
     f->node = &task->node;
     int result = task->fn(task->node.arg);
@@ -140,7 +142,7 @@ bool weft_take(weft_task *storage)
     if (unlikely(load_relaxed(&task->node.state) | (uint32_t)load_relaxed(&task->node.reason))) return false;
     if (unlikely(!take_in_place(w, w->fiber, task))) return false;
     worker_count_one(&w->count.inlined);
-    if (unlikely(load_relaxed(&w->asked))) worker_answer(w);
+    if (unlikely(load_relaxed(&w->asked))) work_answer(w);
     return true;
 }
 

@@ -4,7 +4,7 @@
 #define WEFT_SPAWN_H
 
 #include "cancel.h"
-#include "worker.h"
+#include "team.h"
 
 void spawn_wake(uintptr_t state);
 

@@ -1,4 +1,4 @@
-#include "worker.h"
+#include "team.h"
 
 #include <errno.h>
 #include <string.h>

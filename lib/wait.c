@@ -1,4 +1,5 @@
 #include "wait.h"
+#include "work.h"
 #include "worker.h"
 
 void wait_init(struct waiter *w)
@@ -18,7 +19,7 @@ static void then_publish(struct worker *w, struct fiber *f, void *arg)
 {
     (void)w;
     struct parking p = *(struct parking *)arg; /* on the stack that others may resume from here on */
-    if (!p.publish(p.waiter, p.arg)) worker_ready_fiber(f, false);
+    if (!p.publish(p.waiter, p.arg)) work_ready_fiber(f, false);
 }
 
 void wait_park(struct waiter *w, wait_publish *publish, void *arg)
@@ -35,7 +36,7 @@ void wait_park(struct waiter *w, wait_publish *publish, void *arg)
 void wait_wake(struct waiter *w, bool next)
 {
     if (w->fiber) {
-        worker_ready_fiber(w->fiber, next);
+        work_ready_fiber(w->fiber, next);
         return;
     }
     /* The waiter may return as soon as this is stored; the wake-up that follows goes

@@ -1,6 +1,6 @@
 /* model_idle.c - no work is left while all workers sleep, and one at most watches
  *
- * Workers live as in lib/worker.c, with everything but the protocol left out.  The shared queue is a word that counts
+ * Workers live as in lib/search.c, with everything but the protocol left out.  The shared queue is a word that counts
  * what is in it and orders nothing, so that what idle.md promises has to come from the protocol's own orders.
  * What a worker keeps to itself is not here: nobody but its owner needs to find it.
  */
@@ -35,7 +35,7 @@ static unsigned         puts;     /* that the program makes, from the beginning 
 static unsigned         watching; /* how many think that they watch */
 static bool             together; /* an item ends when all have begun, so that one worker alone is not enough */
 
-/* ---- a worker, after find and watch in lib/worker.c ------------------------ */
+/* ---- a worker, after search_work and watch in lib/search.c ------------------------ */
 
 enum stage { RUNS, SLEEPS, WATCHES, LIES_DOWN, DOZES, DOZES_FOR_GOOD, ENDS };
 

@@ -28,7 +28,7 @@ void worker_suspend(struct worker *w, worker_then *then, void *arg)
     model_block_until(runq_pop(&resumed));
 }
 
-void worker_ready_fiber(struct fiber *f, bool next)
+void work_ready_fiber(struct fiber *f, bool next)
 {
     (void)next;
     model_assert(f == &fiber, "the fiber that waits");

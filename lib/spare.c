@@ -1,0 +1,130 @@
+#include "spare.h"
+#include "lock.h"
+
+#include <string.h>
+
+static struct fiber *make_fiber(struct weft_runtime *rt)
+{
+    bool  canary;
+    char *low = stack_get(&rt->stacks, &canary);
+    if (!low) return NULL;
+    char         *top = stack_top(&rt->stacks, low);
+    struct fiber *f = (struct fiber *)((uintptr_t)(top - sizeof *f) & ~(uintptr_t)(CACHE_LINE - 1));
+    memset(f, 0, sizeof *f);
+    f->low = low;
+    f->canary = canary;
+    f->runtime = rt;
+    atomic_set(&f->next, 0);
+    context_make(&f->context, stack_floor(&rt->stacks, low), (char *)f, rt->loop);
+    add_relaxed(&rt->fibers, 1);
+    spare_set_floor(f);
+    return f;
+}
+
+static void end_fiber(struct fiber *f)
+{
+    struct weft_runtime *rt = f->runtime;
+    context_end(&f->context);
+    stack_put(&rt->stacks, f->low); /* f is gone with it */
+    sub_relaxed(&rt->fibers, 1);
+}
+
+void spare_set_floor(struct fiber *f)
+{
+    bool                     never = STACK_PER_TASK || f->root || f->runtime->seeded;
+    const struct stack_pool *stacks = &f->runtime->stacks;
+    f->floor = never ? (char *)UINTPTR_MAX : stack_floor(stacks, f->low) + stacks->size / 2;
+}
+
+/* How many spare fibers a runtime keeps warm beyond those of its workers. */
+#define SPARES_SHARED(rt) (WORKER_SPARES * (rt)->count)
+
+struct fiber *spare_get(struct worker *w)
+{
+    struct weft_runtime *rt = w->runtime;
+    uint32_t             have = load_relaxed(&w->spare_count);
+    if (have == 0) {
+        lock_take(&rt->spare_lock);
+        uint32_t shared = load_relaxed(&rt->spare_count);
+        for (; rt->spare_list && have < WORKER_SPARES / 2; shared--) {
+            w->spares[have++] = fiber_of(rt->spare_list);
+            rt->spare_list = ready_next(rt->spare_list);
+        }
+        store_relaxed(&rt->spare_count, shared);
+        lock_drop(&rt->spare_lock);
+    }
+    if (have == 0) return make_fiber(rt);
+    struct fiber *f = w->spares[--have];
+    store_relaxed(&w->spare_count, have);
+    context_revive(&f->context);
+    return f;
+}
+
+/* The older half goes to the runtime, or back to the system. */
+static void spares_halve(struct worker *w)
+{
+    struct weft_runtime *rt = w->runtime;
+    uint32_t             half = WORKER_SPARES / 2, kept = 0;
+    lock_take(&rt->spare_lock);
+    uint32_t shared = load_relaxed(&rt->spare_count);
+    for (; kept < half && shared < SPARES_SHARED(rt); kept++, shared++) {
+        ready_t item = fiber_ready(w->spares[kept]);
+        ready_set_next(item, rt->spare_list);
+        rt->spare_list = item;
+    }
+    store_relaxed(&rt->spare_count, shared);
+    lock_drop(&rt->spare_lock);
+    for (; kept < half; kept++) end_fiber(w->spares[kept]);
+    memmove(w->spares, w->spares + half, half * sizeof w->spares[0]);
+}
+
+void spare_put(struct worker *w, struct fiber *f)
+{
+    uint32_t have = load_relaxed(&w->spare_count);
+    context_bury(&f->context);
+    if (unlikely(have == WORKER_SPARES)) {
+        spares_halve(w);
+        have = WORKER_SPARES / 2;
+    }
+    w->spares[have] = f;
+    store_relaxed(&w->spare_count, have + 1);
+}
+
+noinline bool spare_have_slow(struct worker *w)
+{
+    struct fiber *f = spare_get(w);
+    if (f) spare_put(w, f);
+    return f;
+}
+
+void spare_trim(struct worker *w)
+{
+    struct weft_runtime *rt = w->runtime;
+    lock_take(&rt->spare_lock);
+    ready_t list = rt->spare_list;
+    rt->spare_list = 0;
+    store_relaxed(&rt->spare_count, 0);
+    lock_drop(&rt->spare_lock);
+    while (list) {
+        struct fiber *f = fiber_of(list);
+        list = ready_next(list);
+        end_fiber(f);
+    }
+    uint32_t have = load_relaxed(&w->spare_count);
+    for (; have > 1; have--) end_fiber(w->spares[have - 1]);
+    store_relaxed(&w->spare_count, have);
+}
+
+void spare_end(struct worker *w)
+{
+    for (uint32_t i = load_relaxed(&w->spare_count); i > 0; i--) end_fiber(w->spares[i - 1]);
+}
+
+void spare_end_shared(struct weft_runtime *rt)
+{
+    while (rt->spare_list) {
+        struct fiber *f = fiber_of(rt->spare_list);
+        rt->spare_list = ready_next(rt->spare_list);
+        end_fiber(f);
+    }
+}

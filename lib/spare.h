@@ -1,0 +1,36 @@
+/* spare.h - the fibers that nobody runs on: made, kept, and given back
+ *
+ * The newest is used first, as it is the warmest.  A worker keeps up to WORKER_SPARES;
+ * the runtime keeps as many again for each of its workers, which they share; what is beyond
+ * that goes back to the system, and all but a few when nobody has had anything to do for a while.
+ */
+#ifndef WEFT_SPARE_H
+#define WEFT_SPARE_H
+
+#include "team.h"
+
+/* A fiber in whose loop nothing runs; NULL: there is no memory for one. */
+struct fiber *spare_get(struct worker *w);
+
+/* Nothing runs in the fiber's loop any more, and its stack is left. */
+void spare_put(struct worker *w, struct fiber *f);
+
+/* Whether the worker has one, for which a new one is made if need be. */
+bool                      spare_have_slow(struct worker *w);
+static always_inline bool spare_have(struct worker *w)
+{
+    return likely(load_relaxed(&w->spare_count) > 0) || spare_have_slow(w);
+}
+
+/* Nobody has had anything to do for a while: the runtime's spare fibers, and all but one of
+ * this worker's, go back to the system. */
+void spare_trim(struct worker *w);
+
+/* Ends those of a worker, and those that the runtime keeps. */
+void spare_end(struct worker *w);
+void spare_end_shared(struct weft_runtime *rt);
+
+/* May the fiber run an unstarted task in place?  Sets its floor, which follows from its root. */
+void spare_set_floor(struct fiber *f);
+
+#endif

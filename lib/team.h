@@ -1,0 +1,132 @@
+/* team.h - the workers of a runtime, and what they share
+ *
+ * The data alone; the files below have a part each: spare the fibers, work what is ready,
+ * search the having nothing to do, worker the switching and the loop.
+ *
+ * worker_self is asked again after everything that may have switched: the task may have
+ * gone on on another worker.
+ */
+#ifndef WEFT_TEAM_H
+#define WEFT_TEAM_H
+
+#include "choice.h"
+#include "deque.h"
+#include "fiber.h"
+#include "idle.h"
+#include "inject.h"
+#include "root.h"
+#include "runq.h"
+#include "stack.h"
+#include "task.h"
+
+#ifndef WEFT_MIGRATE
+#define WEFT_MIGRATE 0 /* 1: what is resumed goes on on another worker, whenever there is one */
+#endif
+
+#define WORKER_SPARES 32 /* fibers that a worker keeps */
+
+struct worker;
+
+/* What follows on the next stack, on w, once `f` is left; f may run elsewhere before it returns. */
+typedef void worker_then(struct worker *w, struct fiber *f, void *arg);
+
+struct worker_count {
+    Atomic(uint64_t) spawned, ended, inlined, switches, steals, parks, wakeups;
+};
+
+struct worker {
+    /* the owner's, but for the deque's word, which all write */
+    struct deque         deque;
+    struct fiber        *fiber;  /* that runs; NULL on the thread's own stack */
+    int32_t              budget; /* calls that could have waited until the next breath */
+    struct worker_count  count;  /* the owner's to add to, anybody's to read */
+    ready_t              next;   /* runs before all else: what the task that just ended has made ready */
+    int32_t              near;   /* picks until one that begins with the oldest */
+    unsigned             turn;   /* which of the oldest it tries first */
+    unsigned             breaths;
+    Atomic(uint32_t)     spare_count; /* for the owner to change, for stats to read */
+    struct fiber        *spares[WORKER_SPARES];
+    ready_t              spill, spill_tail; /* tasks for which the deque had no memory */
+    worker_then         *then;
+    void                *then_arg;
+    struct fiber        *left;
+    struct root         *left_root;
+    ready_t              stash; /* what the loop shall run first */
+    struct choice        choice;
+    int64_t              stole_at; /* 0: what it runs was not stolen */
+    uint32_t             stole_count;
+    int64_t              saved; /* what stealing has gained, in nanoseconds */
+    uint32_t             rests; /* how often in a row that was used up */
+    bool                 rest;  /* now */
+    struct context       thread;
+    void                *signal_stack;
+    uint64_t             joinable; /* a pthread_t, once started */
+    struct weft_runtime *runtime;
+    unsigned             index;
+    /* thieves write */
+    _Alignas(CACHE_LINE)
+        Atomic(uint32_t) asked; /* somebody would like to have some work, or to be called when there is */
+    struct runq runq;           /* last: most of it is not touched in a short life */
+};
+
+/* What the workers of a runtime share. */
+struct weft_runtime {
+    struct worker *workers;
+    unsigned       count;
+    bool           seeded;
+    size_t         stack_size;
+    void (*loop)(struct context *from); /* at the base of each fiber (worker_loop) */
+    void (*run)(struct task *task);     /* runs a task from the loop to its end, and sees to who awaits it */
+    struct stack_pool stacks;
+    Atomic(uint32_t)  spare_lock; /* of the fibers that no worker keeps */
+    ready_t           spare_list;
+    Atomic(uint32_t)  spare_count;
+    Atomic(uint32_t)  starving; /* workers that look for a stack in vain */
+    Atomic(uint64_t)  fibers;   /* made and not ended */
+    _Alignas(CACHE_LINE) struct inject inject;
+    Atomic(uint64_t) outside_spawned; /* tasks that came from plain threads or other runtimes */
+    Atomic(uint64_t) shared_wakeups;  /* workers woken for what is in the shared queue */
+    _Alignas(CACHE_LINE) struct idle idle;
+    Atomic(uint32_t) pins;                       /* how many others are waking something here: it is not freed */
+    _Alignas(CACHE_LINE) Atomic(uint64_t) epoch; /* how often anything was cancelled */
+    Atomic(uint32_t) cancel_lock;
+    void            *outermost; /* the runtime's own scope (scope.c) */
+};
+
+/* ---- who runs ------------------------------------------------------------ */
+
+extern _Thread_local struct worker *worker_here __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+/* The calling thread's worker, NULL in a plain thread.  It is read by volatile
+ * assembly because compilers keep the address of a thread-local over calls, and a
+ * call may end on another thread.  Rejected: an out-of-line accessor, which costs
+ * as much as all the rest of a spawn's loads. */
+static always_inline struct worker *worker_self(void)
+{
+    struct worker *w;
+#if defined(__x86_64__)
+    __asm__ volatile("movq worker_here@gottpoff(%%rip), %0\n\tmovq %%fs:(%0), %0" : "=r"(w));
+#elif defined(__aarch64__)
+    void *base;
+    __asm__ volatile("mrs %1, tpidr_el0\n\t"
+                     "adrp %0, :gottprel:worker_here\n\t"
+                     "ldr %0, [%0, :gottprel_lo12:worker_here]\n\t"
+                     "ldr %0, [%1, %0]"
+                     : "=&r"(w), "=&r"(base));
+#endif
+    return w;
+}
+
+/* The fiber of the calling task; NULL in a plain thread. */
+static inline struct fiber *worker_fiber(void)
+{
+    struct worker *w = worker_self();
+    return w ? w->fiber : NULL;
+}
+
+static always_inline void worker_count_one(Atomic(uint64_t) *count)
+{
+    store_relaxed(count, load_relaxed(count) + 1);
+}
+
+#endif

@@ -1,0 +1,187 @@
+#include "work.h"
+
+/* After so many a pick begins at the far end: with it 61, Go's number, prime so as not to beat with loops. */
+#define PICKS_NEAR 60
+
+/* ---- making things ready ------------------------------------------------- */
+
+/* Tasks for which the deque has no memory wait here, linked through themselves,
+ * until it has room: nobody can steal them, but none is lost. */
+noinline void work_push_slow(struct worker *w, struct task *task)
+{
+    if (deque_push_slow(&w->deque, task)) {
+        if (load_relaxed(&w->asked)) work_answer(w);
+        return;
+    }
+    ready_t item = task_ready(task);
+    ready_set_next(item, 0);
+    if (w->spill) ready_set_next(w->spill_tail, item);
+    else w->spill = item;
+    w->spill_tail = item;
+}
+
+ready_t work_take_spilled(struct worker *w)
+{
+    ready_t item = w->spill;
+    if (!item) return 0;
+    w->spill = ready_unlink(item);
+    for (unsigned i = 0; w->spill && i < DEQUE_MIN / 2; i++) {
+        ready_t more = w->spill;
+        w->spill = ready_unlink(more);
+        if (deque_push(&w->deque, task_of(more))) continue;
+        ready_set_next(more, w->spill);
+        w->spill = more;
+        break;
+    }
+    return item;
+}
+
+noinline void work_answer(struct worker *w)
+{
+    store_relaxed(&w->asked, 0);
+    deque_publish(&w->deque);
+    if (idle_call(&w->runtime->idle)) worker_count_one(&w->count.wakeups);
+}
+
+void work_ready_shared(struct weft_runtime *rt, ready_t item)
+{
+    inject_put(&rt->inject, item);
+    if (idle_notify(&rt->idle)) add_relaxed(&rt->shared_wakeups, 1);
+}
+
+static void ready_outside(struct weft_runtime *rt, ready_t item)
+{
+    /* The runtime may come to its end as soon as the item has run, so it is
+     * pinned over the notice.  acq_rel: pairs with weft_runtime_stop. */
+    add_acq_rel(&rt->pins, 1);
+    work_ready_shared(rt, item);
+    sub_acq_rel(&rt->pins, 1);
+}
+
+void work_ready_here(struct worker *w, ready_t item)
+{
+    struct weft_runtime *rt = w->runtime;
+    if (WEFT_MIGRATE && rt->count > 1) {
+        if (ready_kind(item) == READY_FIBER) fiber_of(item)->avoid = w->index + 1;
+        work_ready_shared(rt, item);
+        return;
+    }
+    if (unlikely(!runq_push(&w->runq, item))) {
+        /* Half of the queue goes too, so that the next ones have room and the order is kept. */
+        for (unsigned i = 0; i < RUNQ_SIZE / 2; i++) {
+            ready_t old = runq_pop(&w->runq);
+            if (old) inject_put(&rt->inject, old);
+        }
+        work_ready_shared(rt, item);
+    }
+    if (unlikely(load_relaxed(&w->asked))) work_answer(w);
+}
+
+void work_ready(struct weft_runtime *rt, ready_t item)
+{
+    struct worker *w = worker_self();
+    if (w && w->runtime == rt) work_ready_here(w, item);
+    else ready_outside(rt, item);
+}
+
+void work_ready_next(struct weft_runtime *rt, ready_t item)
+{
+    struct worker *w = worker_self();
+    if (!w || w->runtime != rt) {
+        ready_outside(rt, item);
+    } else if (w->next || w->choice.seeded || (WEFT_MIGRATE && rt->count > 1)) {
+        work_ready_here(w, item);
+    } else {
+        w->next = item;
+    }
+}
+
+void work_ready_fiber(struct fiber *f, bool next)
+{
+    struct weft_runtime *rt = f->runtime;
+    struct root         *root = f->root; /* once pushed, f may run and end before root_push returns */
+    ready_t              item = fiber_ready(f);
+    if (root) {
+        if (!root_push(root, item)) return;
+        item = root_ready(root);
+        next = false;
+    }
+    if (next) work_ready_next(rt, item);
+    else work_ready(rt, item);
+}
+
+/* ---- picking ------------------------------------------------------------- */
+
+static ready_t take_oldest_task(struct worker *w)
+{
+    void *task;
+    deque_publish(&w->deque);
+    return deque_steal(&w->deque, &task, 1) ? task_ready(task) : 0;
+}
+
+/* An entry of the shared queue.  With forced migration, not one that has just
+ * been here, unless nobody else comes for it. */
+ready_t work_take_shared(struct worker *w)
+{
+    struct weft_runtime *rt = w->runtime;
+    ready_t              item = inject_take(&rt->inject);
+    if (WEFT_MIGRATE && item && ready_kind(item) == READY_FIBER && fiber_of(item)->avoid == w->index + 1) {
+        if (!inject_empty(&rt->inject)) {
+            ready_t other = inject_take(&rt->inject);
+            work_ready_shared(rt, item);
+            item = other;
+        } else {
+            for (int i = 0; i < 20; i++) {
+                work_ready_shared(rt, item);
+                for (int spin = 0; spin < 200; spin++) atomic_pause();
+                if (!(item = inject_take(&rt->inject))) return 0;
+                if (ready_kind(item) != READY_FIBER || fiber_of(item)->avoid != w->index + 1) break;
+            }
+        }
+    }
+    return item;
+}
+
+typedef ready_t source(struct worker *w);
+
+/* With a seed: any of the sources, with the same likelihood for each that has something. */
+static ready_t pick_seeded(struct worker *w)
+{
+    static source *const sources[] = {work_take_next,    work_take_task,    take_oldest_task,
+                                      work_take_spilled, work_take_resumed, work_take_shared};
+    unsigned             n = array_len(sources), first = choice_below(&w->choice, n);
+    for (unsigned i = 0; i < n; i++) {
+        ready_t item = sources[(first + i) % n](w);
+        if (item) return item;
+    }
+    return 0;
+}
+
+/* From the far end: what has waited longest. */
+static ready_t pick_oldest(struct worker *w)
+{
+    static source *const sources[] = {work_take_resumed, work_take_shared, take_oldest_task, work_take_spilled};
+    unsigned             n = array_len(sources), first = w->turn++;
+    for (unsigned i = 0; i < n; i++) {
+        ready_t item = sources[(first + i) % n](w);
+        if (item) return item;
+    }
+    return 0;
+}
+
+noinline ready_t work_pick_far(struct worker *w)
+{
+    if (w->next) work_ready_here(w, work_take_next(w)); /* so that it can be stolen while the other runs */
+    w->near = w->choice.seeded ? 0 : PICKS_NEAR;
+    return w->choice.seeded ? pick_seeded(w) : pick_oldest(w);
+}
+
+/* Not what the task is about to await. */
+ready_t work_pick_breath(struct worker *w)
+{
+    if (w->choice.seeded) return pick_seeded(w);
+    ready_t item;
+    if (++w->breaths % WORK_BREATHS == 0 && (item = take_oldest_task(w))) return item;
+    if ((item = w->breaths % 2 ? work_take_resumed(w) : work_take_shared(w))) return item;
+    return w->breaths % 2 ? work_take_shared(w) : work_take_resumed(w);
+}

@@ -1,0 +1,94 @@
+/* work.h - what is ready: made so, and picked to run next
+ *
+ * Making something ready cannot fail, and nothing ready waits for ever while others run:
+ * a worker takes what is near first, and every so often what has waited longest.
+ *
+ *   near    what the task that just ended has made ready; its own tasks, newest first; what
+ *           was resumed, oldest first; the queue that all workers share
+ *   far     what was resumed, what is shared, its own tasks, by turns, the oldest of each
+ *
+ * With a seed each pick is drawn at random.
+ */
+#ifndef WEFT_WORK_H
+#define WEFT_WORK_H
+
+#include "team.h"
+
+/* ---- making things ready ------------------------------------------------- */
+
+/* The owner's answer to `asked`: publishes, and wakes who sleeps. */
+void work_answer(struct worker *w);
+
+void work_push_slow(struct worker *w, struct task *task);
+
+/* By a task: a free task that has not begun is ready, here or for thieves. */
+static always_inline void work_push(struct worker *w, struct task *task)
+{
+    if (unlikely(!deque_push_fast(&w->deque, task))) work_push_slow(w, task);
+    else if (unlikely(load_relaxed(&w->asked))) work_answer(w);
+}
+
+/* By any thread: the item is ready in that runtime, which the caller knows to be
+ * alive until the item runs. */
+void work_ready(struct weft_runtime *runtime, ready_t item);
+
+/* As work_ready, for a task that ends: if it can, the item runs next on this worker. */
+void work_ready_next(struct weft_runtime *runtime, ready_t item);
+
+/* A fiber is ready, in its root if it has one. */
+void work_ready_fiber(struct fiber *f, bool next);
+
+/* On this worker, behind what it has resumed already. */
+void work_ready_here(struct worker *w, ready_t item);
+
+/* Where every worker looks; wakes one if it sleeps. */
+void work_ready_shared(struct weft_runtime *rt, ready_t item);
+
+/* ---- picking ------------------------------------------------------------- */
+
+/* Each takes one item from one place; 0: there is none. */
+static inline ready_t work_take_task(struct worker *w)
+{
+    struct task *task = deque_pop(&w->deque);
+    return task ? task_ready(task) : 0;
+}
+
+static inline ready_t work_take_next(struct worker *w)
+{
+    ready_t item = w->next;
+    w->next = 0;
+    return item;
+}
+
+static inline ready_t work_take_resumed(struct worker *w)
+{
+    return runq_pop(&w->runq);
+}
+
+ready_t work_take_shared(struct worker *w);
+
+/* Of the tasks for which the deque had no memory. */
+ready_t work_take_spilled(struct worker *w);
+
+/* From the far end, or with a seed from anywhere. */
+ready_t work_pick_far(struct worker *w);
+
+/* What runs next on this worker, by its own means; 0: nothing. */
+static always_inline ready_t work_pick(struct worker *w)
+{
+    ready_t item;
+    if (unlikely(--w->near < 0) && (item = work_pick_far(w))) return item;
+    if (w->next) return work_take_next(w);
+    if ((item = work_take_task(w))) return item;
+    if (unlikely(w->spill)) return work_take_spilled(w);
+    if ((item = work_take_resumed(w))) return item;
+    return inject_empty(&w->runtime->inject) ? 0 : work_take_shared(w);
+}
+
+/* What a task that breathes lets run: what was resumed or is shared; every WORK_BREATHS
+ * breaths the oldest task that has not begun.  That is seldom, since to begin the far end of a
+ * recursion costs a stack, and most often the recursion would have come to it. */
+#define WORK_BREATHS 64
+ready_t work_pick_breath(struct worker *w);
+
+#endif
