@@ -1,7 +1,5 @@
 #include "cancel.h"
 
-#include <sched.h>
-
 /* ---- upwards ------------------------------------------------------------- */
 
 /* A reason further up may have come while this was on its way, after one further down that
@@ -34,23 +32,6 @@ int cancel_check(struct fiber *f)
 
 /* ---- links --------------------------------------------------------------- */
 
-/* Locks of one bit, for a few instructions each but for a canceller's, which
- * holds those on its way down; that is rare. */
-static uintptr_t lock_bit(Atomic(uintptr_t) *word)
-{
-    for (unsigned spins = 0;; spins++) {
-        uintptr_t old = load_relaxed(word);
-        if (!(old & NODE_LOCKED) && cas_acquire(word, &old, old | NODE_LOCKED)) return old; /* pairs with unlock_bit */
-        if (spins < 100) atomic_pause();
-        else sched_yield();
-    }
-}
-
-static void unlock_bit(Atomic(uintptr_t) *word, uintptr_t value)
-{
-    store_release(word, value); /* pairs with lock_bit */
-}
-
 static struct node *sibling(const struct node *n)
 {
     return (struct node *)(load_relaxed(&n->next) & ~NODE_LINKED);
@@ -59,19 +40,20 @@ static struct node *sibling(const struct node *n)
 /* Makes the node findable from above.  A node that is linked must have linked ancestors, or
  * who stops at it would not be found; so one at a time does this, once in a task's life.
  * (Rejected: from the top down, which needs the way back, a million levels at the worst.) */
-static void link_up(struct weft_runtime *rt, struct node *n)
+noinline void cancel_link_slow(struct fiber *f)
 {
-    if (load_acquire(&n->next) & NODE_LINKED) return; /* pairs with the release below */
+    struct weft_runtime *rt = f->runtime;
+    struct node         *n = f->node;
     lock_take(&rt->cancel_lock);
     for (struct node *up; (up = node_up(n)) && !(load_acquire(&n->next) & NODE_LINKED); n = up) {
-        struct node *first = (struct node *)lock_bit(&up->children);
+        struct node *first = (struct node *)spin_take(&up->children);
         if (!(load_relaxed(&n->next) & NODE_LINKED)) {
             n->prev = NULL;
             if (first) first->prev = n;
             store_release(&n->next, (uintptr_t)first | NODE_LINKED); /* pairs with the acquire above, for n->prev */
             first = n;
         }
-        unlock_bit(&up->children, (uintptr_t)first);
+        spin_drop(&up->children, (uintptr_t)first);
     }
     lock_drop(&rt->cancel_lock);
 }
@@ -80,12 +62,12 @@ noinline void cancel_leave_slow(struct weft_runtime *rt, struct node *n)
 {
     struct node *up = node_up(n);
     if (load_relaxed(&n->next) & NODE_LINKED) {
-        struct node *first = (struct node *)lock_bit(&up->children);
+        struct node *first = (struct node *)spin_take(&up->children);
         struct node *next = sibling(n);
         if (next) next->prev = n->prev;
         if (n->prev) store_relaxed(&n->prev->next, (uintptr_t)next | NODE_LINKED);
         else first = next;
-        unlock_bit(&up->children, (uintptr_t)first);
+        spin_drop(&up->children, (uintptr_t)first);
     }
     cancel_settle(rt, n);
 }
@@ -99,27 +81,30 @@ void cancel_settle(struct weft_runtime *rt, const struct node *n)
 
 /* ---- downwards ----------------------------------------------------------- */
 
-static void end_wait(struct node *n)
+/* The claim may have changed hands meanwhile: whoever has published a new one looks upwards after that. */
+static void end_wait(struct node *n, int reason)
 {
-    if (!load_relaxed(&n->wait)) return;
-    uintptr_t wait = lock_bit(&n->wait);
-    if (wait) wait_finish((struct waiter *)wait, CANCEL_OUTCOME, false);
-    unlock_bit(&n->wait, wait);
+    struct waiter *w = (struct waiter *)load_relaxed(&n->wait);
+    if (!w) return;
+    uintptr_t standing = (uintptr_t)w;
+    if (!cas_acquire(&n->wait, &standing, 0)) return; /* as park_claim; w may be gone, so only its address is used */
+    w->outcome = reason;
+    park_wake(w, false);
 }
 
 /* All below `top`, depth first, with the locks held from top down to where it is:
  * so no node on the way can leave meanwhile, and it takes no memory. */
-static void end_waits_below(struct node *top)
+static void end_waits_below(struct node *top, int reason)
 {
     struct node *n = top, *child;
     for (;;) {
-        end_wait(n);
-        child = (struct node *)lock_bit(&n->children);
+        end_wait(n, reason);
+        child = (struct node *)spin_take(&n->children);
         for (;;) {
             while (child && (child->up & NODE_SHIELD)) child = sibling(child);
             if (child) break;
             /* The list's head may not change while it is locked. */
-            unlock_bit(&n->children, load_relaxed(&n->children) & ~NODE_LOCKED);
+            spin_drop(&n->children, load_relaxed(&n->children) & ~NODE_LOCKED);
             if (n == top) return;
             child = sibling(n);
             n = node_up(n);
@@ -137,25 +122,9 @@ void cancel_node(struct weft_runtime *rt, struct node *n, int reason)
         store_release(&n->reason, reason); /* pairs with cancel_reason */
         /* release: pairs with cancel_check.  A node that was never looked at has 0. */
         if ((uint32_t)add_release(&rt->epoch, 1) == UINT32_MAX) add_release(&rt->epoch, 1);
-        fence_seq(); /* pairs with cancel_wait_for */
-        end_waits_below(n);
+        fence_seq(); /* pairs with then_wait in wait.c */
+        end_waits_below(n, reason);
     }
     lock_drop(&rt->cancel_lock);
     sub_acq_rel(&rt->pins, 1);
-}
-
-uint32_t cancel_wait_for(struct waiter *w)
-{
-    if (!w->fiber) return wait_for(w);
-    struct node *n = w->fiber->node;
-    link_up(w->fiber->runtime, n);
-    /* release: pairs with lock_bit in end_wait.  A canceller may have locked the word as it was, 0; it
-     * has written its reason then, which is found below. */
-    store_release(&n->wait, (uintptr_t)w);
-    fence_seq(); /* pairs with cancel_node: either it finds this wait, or this finds its reason */
-    if (cancel_check(w->fiber)) wait_finish(w, CANCEL_OUTCOME, false);
-    uint32_t outcome = wait_for(w);
-    lock_bit(&n->wait);
-    unlock_bit(&n->wait, 0);
-    return outcome;
 }

@@ -1,16 +1,14 @@
 /* cancel.h - why a node is cancelled, and ending the waits below one that is
  *
  * To cancel is to write a reason into one node: everything below is cancelled by
- * that, as it looks upwards.  Then those below that wait are woken.  A race
- * with somebody who begins to wait is decided as Dekker's: the waiter makes itself
- * findable and then looks up; the canceller writes and then looks down.
+ * that, as it looks upwards.  Then those below that wait are claimed and woken.  A race
+ * with somebody who begins to wait is decided as Dekker's: the waiter publishes its claim and
+ * then looks up; the canceller writes and then looks down.
  */
 #ifndef WEFT_CANCEL_H
 #define WEFT_CANCEL_H
 
-#include "task.h"
-#include "team.h"
-#include "wait.h"
+#include "park.h"
 
 /* Why the running task is cancelled, or 0. */
 int cancel_check(struct fiber *f);
@@ -21,10 +19,13 @@ int cancel_reason(const struct node *n);
 /* Cancels the node and what is below, unless it was already. */
 void cancel_node(struct weft_runtime *runtime, struct node *n, int reason);
 
-/* wait_for, which cancelling ends with the outcome CANCEL_OUTCOME.  The waiter is the
- * running task's, or a plain thread's, which nothing cancels. */
-#define CANCEL_OUTCOME WAIT_OUTCOME
-uint32_t cancel_wait_for(struct waiter *w);
+/* Makes the running task findable by those who cancel: before it waits in a way that cancelling ends. */
+void                      cancel_link_slow(struct fiber *f);
+static always_inline void cancel_link(struct fiber *f)
+{
+    /* acquire: pairs with the release in cancel_link_slow. */
+    if (unlikely(!(load_acquire(&f->node->next) & NODE_LINKED))) cancel_link_slow(f);
+}
 
 /* The runtime that the node is in: the outermost scope, which is in no list, has it as its arg. */
 static inline struct weft_runtime *cancel_runtime(struct node *n)

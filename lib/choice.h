@@ -13,13 +13,18 @@
 
 struct choice {
     uint64_t state;
+    int64_t  now; /* virtual time */
     bool     seeded;
 };
+
+/* Virtual time begins here, so that a deadline of 0 is not mistaken for the beginning. */
+#define CHOICE_EPOCH INT64_C(1000000000)
 
 /* The `salt` keeps unseeded workers from choosing alike. */
 static inline void choice_init(struct choice *c, uint64_t seed, uint64_t salt)
 {
     c->seeded = seed != 0;
+    c->now = CHOICE_EPOCH;
     c->state = seed ? seed : (uint64_t)platform_clock() ^ salt * 0x9e3779b97f4a7c15u;
 }
 
@@ -38,12 +43,22 @@ static inline uint32_t choice_below(struct choice *c, uint32_t n)
     return (uint32_t)((choice_bits(c) >> 32) * n >> 32);
 }
 
+/* The same for a plain thread that is in no schedule. */
+uint32_t choice_outside(uint32_t n);
+
 /* The moment, for the scheduler's own use: how long a worker has looked for
- * work.  A seeded schedule has no idle worker that looks, so time does not
+ * work.  A seeded schedule has no idle worker that looks, so this does not
  * enter into it. */
 static inline int64_t choice_clock(void)
 {
     return platform_clock();
+}
+
+/* The moment for those who are scheduled: with a seed it stands still while anything runs, and is set by the worker
+ * that has nothing to do. */
+static inline int64_t choice_now(const struct choice *c)
+{
+    return c->seeded ? c->now : platform_clock();
 }
 
 #endif

@@ -12,6 +12,7 @@
 #include "task.h"
 
 struct root;
+struct waiter;
 struct weft_runtime;
 
 struct fiber {
@@ -20,12 +21,13 @@ struct fiber {
     char                *floor;   /* above it there is room to run a task in place; UINTPTR_MAX: no place at all */
     struct root         *root;    /* NULL: free */
     struct weft_runtime *runtime; /* for good */
-    char                *low;     /* of the stack, for good */
+    const struct waiter *waiter;  /* that stands for it, while it waits */
     /* for whoever has it */
     ready_link     next;   /* in a ready list, or in a pool */
     unsigned       avoid;  /* forced migration: the worker, from 1, that it shall not go on on */
     bool           canary; /* for good */
     struct context context;
+    char          *low; /* of the stack, for good */
 };
 
 _Static_assert(offsetof(struct fiber, context.sp) + sizeof(void *) <= CACHE_LINE, "one line");

@@ -29,6 +29,7 @@ void idle_init(struct idle *idle, struct idle_seat *seats, unsigned count)
         atomic_set(&seats[i].below, 0);
     }
     atomic_set(&idle->closed, false);
+    atomic_set(&idle->until, INT64_MAX);
     idle->seats = seats;
     idle->count = count;
     atomic_set(&idle->word, (uint64_t)count << RUN_SHIFT);
@@ -92,10 +93,12 @@ bool idle_sleep(struct idle *idle, unsigned me)
 bool idle_lie_down(struct idle *idle, unsigned me)
 {
     uint64_t word = load_relaxed(&idle->word), next;
+    store_relaxed(&idle->until, INT64_MAX);
     do next = with_watch(word, DOZING, me + 1);
-    while (!cas_relaxed(&idle->word, &word, next));
-    /* Pairs with the fence in idle_notify: either the caller, who looks again now, sees the
-     * work, or whoever made it sees that the watch dozes. */
+    /* release: pairs with the acquire in idle_expect, for `until`. */
+    while (!cas_release(&idle->word, &word, next));
+    /* Pairs with the fences in idle_notify and idle_expect: either the caller, who looks again now, sees the
+     * work or the timer, or whoever made it sees that the watch dozes. */
     fence_seq();
     return running(word) == 0;
 }
@@ -108,8 +111,9 @@ void idle_undoze(struct idle *idle, unsigned me)
     }
 }
 
-void idle_doze(struct idle *idle, unsigned me, int64_t timeout)
+void idle_doze(struct idle *idle, unsigned me, int64_t now, int64_t timeout)
 {
+    if (timeout >= 0) store_relaxed(&idle->until, now + timeout);
     sleep_in(&idle->seats[me], timeout);
     idle_undoze(idle, me);
 }
@@ -143,8 +147,8 @@ enum idle_left idle_leave(struct idle *idle, bool more)
         next += RUN_ONE;
     } while (!cas_acquire(&idle->word, &word, next)); /* as above, when it fails */
     if (left == IDLE_SUCCEEDED) rouse(idle, seat);
-    /* Pairs with the fence in idle_notify: either the caller, who looks again now, sees the
-     * work, or whoever made it sees that nobody watches. */
+    /* Pairs with the fences in idle_notify and idle_expect: either the caller, who looks again now, sees the
+     * work or the timer, or whoever made it sees that nobody watches. */
     if (left == IDLE_UNWATCHED) fence_seq();
     return left;
 }
@@ -165,6 +169,14 @@ bool idle_call(struct idle *idle)
     } while (!cas_acquire(&idle->word, &word, next)); /* as above, when it fails */
     rouse(idle, seat);
     return true;
+}
+
+bool idle_expect(struct idle *idle, int64_t when)
+{
+    fence_seq(); /* pairs with idle_lie_down, and with idle_leave */
+    uint64_t word = load_acquire(&idle->word);
+    if ((word & WATCH_MASK) == DOZING && when >= load_relaxed(&idle->until)) return false;
+    return idle_call(idle);
 }
 
 bool idle_notify(struct idle *idle)

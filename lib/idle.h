@@ -29,6 +29,7 @@ struct idle_seat {
 struct idle {
     Atomic(uint64_t)  word;
     Atomic(bool)      closed;
+    Atomic(int64_t)   until; /* when the watch that dozes gets up by itself; INT64_MAX: not known, or never */
     struct idle_seat *seats;
     unsigned          count;
 };
@@ -51,7 +52,7 @@ bool idle_sleep(struct idle *idle, unsigned me);
  * so it may doze for good: who makes work from outside calls idle_notify. */
 bool idle_lie_down(struct idle *idle, unsigned me);
 /* Until woken, or for `timeout` nanoseconds (negative: for good).  Awake after. */
-void idle_doze(struct idle *idle, unsigned me, int64_t timeout);
+void idle_doze(struct idle *idle, unsigned me, int64_t now, int64_t timeout);
 void idle_undoze(struct idle *idle, unsigned me);
 
 /* What the watch, which has found work, leaves behind. */
@@ -59,7 +60,7 @@ enum idle_left {
     IDLE_ALONE,     /* nobody else is idle: nothing to care for */
     IDLE_SUCCEEDED, /* another one watches: it was woken */
     IDLE_UNWATCHED, /* there are sleepers, nobody watches, and only the caller runs: it looks at the shared
-                        queue once more, and calls idle_call if there is something, or when it makes
+                        queue and the timers once more, and calls idle_call if there is something, or when it makes
                         work for others */
 };
 
@@ -69,6 +70,11 @@ enum idle_left idle_leave(struct idle *idle, bool more);
 /* A worker that runs has made work that others may take: wakes the watch, or
  * appoints one, unless one is awake.  True: somebody was woken. */
 bool idle_call(struct idle *idle);
+
+/* A worker that is to sleep has a timer that expires then, and timers_next shows it.  Whoever watches
+ * will look at it in time; if the watch would get up too late, it is woken, and if there is none, one is
+ * appointed.  True: somebody was woken. */
+bool idle_expect(struct idle *idle, int64_t when);
 
 /* Anybody has made work, and a place that idle workers look at shows it.
  * Orders that before it looks for sleepers.  True: somebody was woken. */

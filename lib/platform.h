@@ -11,6 +11,10 @@
  * at least 1. */
 unsigned platform_cpus(void);
 
+/* The threads that this process has, but for those that a sanitizer keeps for itself; 0: not known.  One that was
+ * joined may be counted for a moment longer. */
+unsigned platform_threads(void);
+
 /* CLOCK_MONOTONIC in nanoseconds. */
 int64_t platform_clock(void);
 

@@ -50,7 +50,7 @@ void scope_leave(struct scope *s, bool next)
 {
     /* acq_rel: pairs with itself and with publish_closer; the opener sees what all the tasks did, and
      * the last of them sees the closer. */
-    if (sub_acq_rel(&s->pending, 1) == 1) wait_wake(s->closer, next);
+    if (sub_acq_rel(&s->pending, 1) == 1) park_wake(s->closer, next);
 }
 
 static bool publish_closer(struct waiter *waiter, void *arg)
@@ -63,9 +63,10 @@ static bool publish_closer(struct waiter *waiter, void *arg)
 void scope_wait(struct scope *s)
 {
     if (load_acquire(&s->pending) == 1) return; /* pairs with scope_leave: only the opener is left */
-    struct waiter waiter;
-    wait_init(&waiter);
-    wait_park(&waiter, publish_closer, s);
+    static const struct wait_kind kind = {.what = "for the tasks of a scope to end"};
+    struct waiter                 waiter;
+    park_init(&waiter, &kind, s);
+    park_wait(&waiter, publish_closer, s);
 }
 
 /* ---- jobs ---------------------------------------------------------------- */
@@ -114,6 +115,40 @@ void scope_run(struct task *task)
     else job_ended(w->runtime, task, result);
 }
 
+/* ---- deadlines ----------------------------------------------------------- */
+
+/* A scope's deadline, which its node's state leads to; it does not fit into the public type. */
+struct deadline {
+    struct timer  timer;
+    struct scope *scope;
+};
+
+/* With the lock of the timers held: so a scope that has stopped its timer is not cancelled any more. */
+static void passed(struct timer *timer, void *arg)
+{
+    struct scope *s = container_of(timer, struct deadline, timer)->scope;
+    (void)arg;
+    cancel_node(s->opener->runtime, &s->node, -ETIMEDOUT);
+}
+
+static void start_deadline(struct scope *s, struct deadline *d, weft_time when)
+{
+    struct timers *timers = &worker_self()->timers;
+    *d = (struct deadline){.timer = {.when = when, .expire = passed}, .scope = s};
+    store_relaxed(&s->node.state, (uintptr_t)d);
+    timers_lock(timers);
+    timers_start(timers, &d->timer);
+    timers_unlock(timers);
+}
+
+static void stop_deadline(struct scope *s)
+{
+    struct deadline *d = (struct deadline *)load_relaxed(&s->node.state);
+    if (!d) return;
+    timers_stop(&d->timer);
+    free(d);
+}
+
 /* ---- scopes -------------------------------------------------------------- */
 
 void scope_init_outermost(struct scope *s, struct weft_runtime *rt)
@@ -130,9 +165,11 @@ int weft_scope_open(weft_scope *storage, const struct weft_scope_options *given)
     if (!storage) return -EINVAL;
     int error = scope_options(&options, sizeof options, given);
     if (error) return error;
-    if (options.deadline != 0 && options.deadline != WEFT_NEVER) return -ENOTSUP;
     struct fiber *f = worker_fiber();
     if (!f) return -EPERM;
+    struct deadline *deadline = NULL;
+    bool             timed = options.deadline != 0 && options.deadline != WEFT_NEVER;
+    if (timed && !(deadline = malloc(sizeof *deadline))) return -ENOMEM;
     struct scope *s = of(storage);
     node_init(&s->node, f->node, NODE_SCOPE | (options.shield ? NODE_SHIELD : 0));
     atomic_set(&s->pending, 1);
@@ -147,6 +184,8 @@ int weft_scope_open(weft_scope *storage, const struct weft_scope_options *given)
         s->root = f->root = &s->own;
         spare_set_floor(f);
     }
+    if (timed) start_deadline(s, deadline, options.deadline);
+    if (timed && options.deadline <= worker_now(worker_self())) cancel_node(f->runtime, &s->node, -ETIMEDOUT);
     return 0;
 }
 
@@ -189,6 +228,7 @@ int weft_scope_close(weft_scope *storage)
         base_die("weft_scope_close by a task that has not opened the scope, or with an inner one open");
     worker_spend(worker_self());
     scope_wait(s);
+    stop_deadline(s);
     int reason = cancel_reason(&s->node);
     cancel_leave(f->runtime, &s->node);
     f->node = s->outer;

@@ -9,10 +9,7 @@
 #define WEFT_SCOPE_H
 
 #include "cancel.h"
-#include "root.h"
-#include "task.h"
-#include "team.h"
-#include "wait.h"
+#include "park.h"
 
 struct scope {
     struct node      node;
@@ -34,7 +31,7 @@ int scope_go(struct scope *s, weft_fn *fn, const void *arg, size_t size);
 
 /* One more that the scope waits for, and one that has ended. */
 void scope_enter(struct scope *s);
-void scope_leave(struct scope *s, bool next); /* next: as with wait_wake */
+void scope_leave(struct scope *s, bool next); /* next: as with park_wake */
 
 /* Waits until all but the opener have ended. */
 void scope_wait(struct scope *s);

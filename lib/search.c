@@ -6,10 +6,11 @@
  * first and at most while others run, and how long an owner that was asked to
  * publish may take before a thief forces it.  Waking across cores takes 10
  * to 70 us, so looking for less than that is cheaper than being woken, and dozing
- * longer than 10 ms saves nothing more. */
+ * longer than 2 ms saves little more.  So this is how long a task may be stranded on a worker
+ * that computes and does not answer, while another is idle. */
 #define LOOK_NS       (20 * 1000)
 #define DOZE_FIRST_NS (50 * 1000)
-#define DOZE_MOST_NS  (10 * 1000 * 1000)
+#define DOZE_MOST_NS  (2 * 1000 * 1000)
 #define CALL_FROM_NS  (400 * 1000) /* whoever dozes longer asks to be called */
 #define FORCE_NS      (50 * 1000)
 #define TRIM_NS       (500 * 1000 * 1000) /* after so long without work, spare stacks go back to the system */
@@ -56,6 +57,13 @@ static ready_t steal_from(struct worker *w, struct worker *victim)
     return first;
 }
 
+static void stole(struct worker *w, uint32_t count)
+{
+    worker_count_one(&w->count.steals);
+    w->stole_count = count;
+    w->stole_at = choice_clock();
+}
+
 static ready_t steal(struct worker *w)
 {
     struct weft_runtime *rt = w->runtime;
@@ -65,16 +73,22 @@ static ready_t steal(struct worker *w)
         if (victim == w) continue;
         ready_t item = steal_from(w, victim);
         if (item) {
-            worker_count_one(&w->count.steals);
-            w->stole_at = choice_clock();
+            stole(w, w->stole_count);
             return item;
         }
     }
     return 0;
 }
 
-/* Asks the others for what they keep to themselves.  Whether there is any. */
-static bool ask(struct worker *w, bool call, bool force)
+/* What a worker has been seen with: while it switches it takes care of its next task itself. */
+struct seen {
+    struct worker *victim;
+    uint64_t       switches;
+};
+
+/* Asks the others for what they keep to themselves.  Whether there is any.  `force`: long enough has passed since
+ * it was first asked for, and an owner that has not moved since has its next task taken away. */
+static bool ask(struct worker *w, bool call, bool force, struct seen *seen, ready_t *forced)
 {
     struct weft_runtime *rt = w->runtime;
     bool                 any = false;
@@ -83,7 +97,16 @@ static bool ask(struct worker *w, bool call, bool force)
         if (victim == w) continue;
         bool has = deque_length(&victim->deque) > 0;
         if (has && force) deque_force(&victim->deque);
-        if ((has || call) && load_relaxed(&victim->asked) == 0) store_relaxed(&victim->asked, 1);
+        if ((has || call) && load_relaxed(&victim->asked) == 0) store_relaxed(&victim->asked, ASKED_SHARE);
+        if (!slot_empty(&victim->next)) {
+            uint64_t switches = load_relaxed(&victim->count.switches);
+            if (force && seen->victim == victim && seen->switches == switches) {
+                if (!*forced) *forced = slot_force(&victim->next);
+            } else if (!force || seen->victim != victim) {
+                *seen = (struct seen){victim, switches};
+            }
+            has = true;
+        }
         any |= has;
     }
     return any;
@@ -99,8 +122,8 @@ static ready_t leave_watch(struct worker *w, ready_t item, bool stolen)
     case IDLE_ALONE: break;
     case IDLE_SUCCEEDED: worker_count_one(&w->count.wakeups); break;
     case IDLE_UNWATCHED:
-        store_relaxed(&w->asked, 1);
-        if (!inject_empty(&rt->inject) && idle_call(&rt->idle)) worker_count_one(&w->count.wakeups);
+        store_relaxed(&w->asked, ASKED_WATCH);
+        if (!inject_empty(&rt->inject) || work_next_timer(rt) != INT64_MAX) work_answer(w);
         break;
     }
     return item;
@@ -122,19 +145,51 @@ static void judge_steal(struct worker *w)
     }
 }
 
+/* Whether nobody but this runtime's tasks can make anything happen: the process has no thread that runs, but for those
+ * that wait for good.  `unknown`: what to say when the system does not tell. */
+static bool alone(const struct weft_runtime *rt, bool unknown)
+{
+    unsigned threads = platform_threads();
+    return threads == 0 ? unknown : threads <= rt->count + load_relaxed(&search_parked);
+}
+
+/* Nobody runs, and nothing is ready.  With a seed, and alone, the clock jumps to the next timer.  When there is none
+ * the tasks that are left wait for each other.  True: something has been made ready, or will be by the clock. */
+static bool nobody_runs(struct worker *w, int64_t next)
+{
+    struct weft_runtime *rt = w->runtime;
+    if (w->choice.seeded && next != INT64_MAX && alone(rt, true)) {
+        w->choice.now = max_of(w->choice.now, timers_earliest(&w->timers));
+        return true;
+    }
+    return next == INT64_MAX && rt->stuck && alone(rt, false) && rt->stuck(rt);
+}
+
+/* When nobody runs: how long the watch dozes until it looks for a deadlock again, or trims; then it dozes for good.  A
+ * thread that has ended is listed a while longer. */
+static const int64_t quiet_ns[] = {10 * 1000 * 1000, 90 * 1000 * 1000, TRIM_NS - 100 * 1000 * 1000, TRIM_NS};
+#define TRIM_AT 3
+
 static ready_t watch(struct worker *w)
 {
     struct weft_runtime *rt = w->runtime;
     int64_t              doze = DOZE_FIRST_NS, begin = choice_clock(), asked = 0;
-    bool                 trimmed = false;
+    unsigned             quiet = 0;
+    struct seen          seen = {NULL, 0};
     for (;;) {
+        ready_t item, forced = 0;
         if (idle_closed(&rt->idle)) return leave_watch(w, 0, false);
-        ready_t item = work_take_shared(w);
-        if (item) return leave_watch(w, item, false);
-        if (!w->rest) {
+        if ((item = work_take_shared(w))) return leave_watch(w, item, false);
+        if (work_next_timer(rt) != INT64_MAX) work_expire(w, true);
+        if ((item = work_pick(w))) return leave_watch(w, item, runq_length(&w->runq) > 0);
+        int64_t now = choice_clock();
+        if (!w->rest && !w->choice.seeded) {
             if ((item = steal(w))) return leave_watch(w, item, true);
-            int64_t now = choice_clock();
-            bool    any = ask(w, false, asked && now - asked >= FORCE_NS);
+            bool any = ask(w, false, asked && now - asked >= FORCE_NS, &seen, &forced);
+            if (forced) {
+                stole(w, 1);
+                return leave_watch(w, forced, false);
+            }
             if (!any) asked = 0;
             else if (!asked) asked = now;
             if (now - begin < LOOK_NS) {
@@ -143,28 +198,31 @@ static ready_t watch(struct worker *w)
             }
             if (asked && now - asked < FORCE_NS + LOOK_NS && idle_running(&rt->idle) > 0) continue;
         }
-        bool final = idle_lie_down(&rt->idle, w->index);
-        if (!inject_empty(&rt->inject) || idle_closed(&rt->idle)) {
+        bool    final = idle_lie_down(&rt->idle, w->index);
+        int64_t next = work_next_timer(rt), due = next == INT64_MAX ? next : next - worker_now(w);
+        if (!inject_empty(&rt->inject) || idle_closed(&rt->idle) || due <= 0 ||
+            (final && (w->choice.seeded || quiet > 0) && nobody_runs(w, next))) {
             idle_undoze(&rt->idle, w->index);
             continue;
         }
-        if (!w->rest && doze >= CALL_FROM_NS) ask(w, true, false);
+        if (!w->rest && doze >= CALL_FROM_NS) ask(w, true, false, &seen, &forced);
         worker_count_one(&w->count.parks);
-        /* When nobody runs: once for a while, then for good. */
-        bool    forever = final && trimmed;
-        int64_t timeout = final ? TRIM_NS : w->rest ? DOZE_FIRST_NS << w->rests : doze;
-        int64_t before = choice_clock();
-        idle_doze(&rt->idle, w->index, forever ? -1 : timeout);
-        if (final && !trimmed && choice_clock() - before >= TRIM_NS) {
-            spare_trim(w);
-            trimmed = true;
-            continue;
-        }
+        int64_t timeout = w->rest ? DOZE_FIRST_NS << w->rests : doze;
+        if (final) timeout = quiet < array_len(quiet_ns) ? quiet_ns[quiet] : -1;
+        if (timeout < 0 ? due != INT64_MAX : due < timeout) timeout = due;
+        now = choice_clock();
+        idle_doze(&rt->idle, w->index, now, timeout);
+        int64_t dozed = choice_clock() - now;
+        if (w->choice.seeded) w->choice.now += min_of(dozed, due); /* not alone: the clock flows */
+        if (final && quiet < array_len(quiet_ns) && dozed >= quiet_ns[quiet] && quiet++ == TRIM_AT - 1) spare_trim(w);
         if (!w->rest) doze = min_of(doze * 2, DOZE_MOST_NS);
         w->rest = false;
+        asked = 0;
         begin = choice_clock() - LOOK_NS / 2; /* after a doze a shorter look is enough */
     }
 }
+
+Atomic(uint32_t) search_parked;
 
 void search_init(struct worker *w)
 {
@@ -181,6 +239,8 @@ ready_t search_work(struct worker *w)
         if (idle_closed(&rt->idle)) return 0;
         if (idle_enter(&rt->idle, w->index) == IDLE_SLEEP) {
             worker_count_one(&w->count.parks);
+            int64_t next = timers_next(&w->timers);
+            if (next != INT64_MAX && idle_expect(&rt->idle, next)) worker_count_one(&w->count.wakeups);
             if (!idle_sleep(&rt->idle, w->index)) return 0;
         }
         if ((item = watch(w)) || (item = work_pick(w))) return item;

@@ -8,6 +8,9 @@
 
 #include "team.h"
 
+/* How many plain threads wait for good, in all runtimes: nothing happens by them but what somebody else makes. */
+extern Atomic(uint32_t) search_parked;
+
 /* The worker, which is all zero, has yet to steal. */
 void search_init(struct worker *w);
 

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <sched.h>
 #include <stdlib.h>
 
 static struct task *of(const weft_task *task)
@@ -36,9 +35,9 @@ void weft_spawn(weft_task *storage, weft_fn *fn, void *arg)
 /* ---- ending -------------------------------------------------------------- */
 
 /* What await_any leaves in each task's state. */
-struct slot {
+struct any_slot {
     struct waiter   *waiter;
-    uint32_t         outcome;
+    int              index;
     bool             registered;
     Atomic(uint32_t) let_go; /* the ending task's last touch */
 };
@@ -47,11 +46,15 @@ struct slot {
 noinline void spawn_wake(uintptr_t state)
 {
     if (state & TASK_SLOT) {
-        struct slot *slot = (struct slot *)(state & ~TASK_SLOT);
-        wait_finish(slot->waiter, slot->outcome, true);
+        struct any_slot *slot = (struct any_slot *)(state & ~TASK_SLOT);
+        struct waiter   *waiter = slot->waiter;
+        if (park_claim(waiter)) {
+            waiter->outcome = slot->index;
+            park_wake(waiter, true);
+        }
         store_release(&slot->let_go, 1); /* pairs with take_back */
     } else {
-        wait_wake((struct waiter *)state, true);
+        park_wake((struct waiter *)state, true);
     }
 }
 
@@ -82,9 +85,10 @@ noinline int spawn_await(struct task *task)
     struct worker *w = worker_self();
     if (w && w->budget < 0) worker_breathe(w);
     if (load_acquire(&task->node.state) != TASK_DONE) { /* pairs with spawn_ended */
-        struct waiter waiter;
-        wait_init(&waiter);
-        wait_park(&waiter, publish_await, task);
+        static const struct wait_kind kind = {.what = "for the end of the task", .awaited = true};
+        struct waiter                 waiter;
+        park_init(&waiter, &kind, task);
+        park_wait(&waiter, publish_await, task);
     }
     if (unlikely(load_relaxed(&task->node.reason))) cancel_settle(cancel_runtime(&task->node), &task->node);
     return task->node.result;
@@ -156,7 +160,7 @@ bool weft_done(const weft_task *storage)
 /* The index of one that has ended, the search beginning anywhere; -1. */
 static int find_done(weft_task *const tasks[], uint32_t count, struct worker *w)
 {
-    uint32_t first = w ? choice_below(&w->choice, count) : 0;
+    uint32_t first = w ? choice_below(&w->choice, count) : choice_outside(count);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t at = first + i < count ? first + i : first + i - count;
         if (weft_done(tasks[at])) return (int)at;
@@ -164,34 +168,52 @@ static int find_done(weft_task *const tasks[], uint32_t count, struct worker *w)
     return -1;
 }
 
-#define OUTCOME_OF(index) (CANCEL_OUTCOME + 1 + (uint32_t)(index))
+/* A wait for any of them.  `lock` is held while the slots are registered, which is after the stack was left: who is
+ * woken meanwhile waits for it. */
+struct any {
+    spin_word         lock;
+    uint32_t          count;
+    weft_task *const *tasks;
+    struct any_slot  *slots;
+    struct waiter     waiter;
+};
 
-static void register_all(weft_task *const tasks[], uint32_t count, struct slot *slots, struct waiter *waiter)
+/* Leaves a slot in each task's state.  When one has ended by now, the waiter is woken for that. */
+static void register_all(void *arg)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        slots[i].waiter = waiter;
-        slots[i].outcome = OUTCOME_OF(i);
+    struct any      *any = arg;
+    struct any_slot *slots = any->slots;
+    bool             mine = false;
+    for (uint32_t i = 0; i < any->count; i++) {
+        slots[i].waiter = &any->waiter;
+        slots[i].index = (int)i;
         atomic_set(&slots[i].let_go, 0);
         uintptr_t state = 0;
         /* As in publish_await.  A task that stands there twice is registered once. */
-        slots[i].registered = cas_acq_rel(&of(tasks[i])->node.state, &state, (uintptr_t)&slots[i] | TASK_SLOT);
-        if (state == TASK_DONE) wait_finish(waiter, slots[i].outcome, false);
-        else if (state != 0 && (state < (uintptr_t)slots || state >= (uintptr_t)&slots[i])) spawn_two_wait();
+        slots[i].registered = cas_acq_rel(&of(any->tasks[i])->node.state, &state, (uintptr_t)&slots[i] | TASK_SLOT);
+        if (slots[i].registered) continue;
+        if (state == TASK_DONE) {
+            if (mine || !(mine = park_claim(&any->waiter))) continue;
+            any->waiter.outcome = (int)i;
+        } else if (state < (uintptr_t)slots || state >= (uintptr_t)&slots[i]) {
+            spawn_two_wait();
+        }
     }
+    spin_drop(&any->lock, 0);
+    if (mine) park_wake(&any->waiter, false);
 }
 
 /* No task holds a slot any more when this returns. */
-static void take_back(weft_task *const tasks[], uint32_t count, struct slot *slots)
+static void take_back(struct any *any)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        uintptr_t mine = (uintptr_t)&slots[i] | TASK_SLOT;
+    spin_take(&any->lock); /* register_all is done */
+    for (uint32_t i = 0; i < any->count; i++) {
+        struct any_slot *slot = &any->slots[i];
+        uintptr_t        mine = (uintptr_t)slot | TASK_SLOT;
         /* acq_rel: as in publish_await; what the task did is seen. */
-        if (!slots[i].registered || cas_acq_rel(&of(tasks[i])->node.state, &mine, 0)) continue;
+        if (!slot->registered || cas_acq_rel(&of(any->tasks[i])->node.state, &mine, 0)) continue;
         /* It has ended, on another worker, and is between two instructions of spawn_ended. */
-        for (unsigned spins = 0; !load_acquire(&slots[i].let_go); spins++) { /* pairs with spawn_ended */
-            if (spins < 100) atomic_pause();
-            else sched_yield();
-        }
+        for (unsigned tries = 0; !load_acquire(&slot->let_go);) spin_pause(&tries); /* pairs with spawn_wake */
     }
 }
 
@@ -205,19 +227,18 @@ int weft_await_any(weft_task *const tasks[], size_t size, weft_time deadline)
     if (w) worker_spend(w);
     int found = find_done(tasks, count, worker_self());
     if (found >= 0) return found;
-    int reason = w ? cancel_check(worker_fiber()) : 0;
-    if (reason) return reason;
-    if (deadline == 0) return -EAGAIN;
-    if (deadline != WEFT_NEVER) return -ENOTSUP;
+    int refused = wait_refused(deadline);
+    if (refused) return refused;
 
-    struct slot few[8], *slots = count <= array_len(few) ? few : malloc(count * sizeof *slots);
-    if (!slots) return -ENOMEM;
-    struct waiter waiter;
-    wait_init(&waiter);
-    register_all(tasks, count, slots, &waiter);
-    uint32_t outcome = cancel_wait_for(&waiter);
-    take_back(tasks, count, slots);
-    if (slots != few) free(slots);
-    if (outcome == CANCEL_OUTCOME) return cancel_check(worker_fiber());
-    return (int)(outcome - OUTCOME_OF(0));
+    static const struct wait_kind kind = {.what = "for the end of one of several tasks"};
+    struct any_slot               few[8];
+    struct any                    any = {.count = count, .tasks = tasks};
+    any.slots = count <= array_len(few) ? few : malloc(count * sizeof *any.slots);
+    if (!any.slots) return -ENOMEM;
+    park_init(&any.waiter, &kind, NULL);
+    spin_take(&any.lock);
+    int outcome = wait_for(&any.waiter, deadline, register_all, &any);
+    take_back(&any);
+    if (any.slots != few) free(any.slots);
+    return outcome;
 }

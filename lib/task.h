@@ -16,6 +16,7 @@
 #include "atomic.h"
 #include "base.h"
 #include "ready.h"
+#include "spin.h"
 
 #include <string.h>
 #include <weft/weft.h>
@@ -35,12 +36,12 @@ struct node {
     Atomic(int32_t)   reason;   /* why it is cancelled: negative, once */
     int32_t           result;   /* of a task that has ended; before: the cancel epoch at which it was not cancelled */
     Atomic(uintptr_t) children; /* the first one linked | NODE_LOCKED */
-    Atomic(uintptr_t) wait;     /* the waiter that cancelling ends | NODE_LOCKED */
-    Atomic(uintptr_t) state;    /* of a task, below */
+    Atomic(uintptr_t) wait;     /* the waiter that may be claimed */
+    Atomic(uintptr_t) state;    /* of a task, below; of a scope its deadline (scope.c) */
 };
 
 #define NODE_LINKED ((uintptr_t)1)
-#define NODE_LOCKED ((uintptr_t)1)
+#define NODE_LOCKED SPIN_HELD
 
 /* A task's state
  *

@@ -16,8 +16,10 @@
 #include "inject.h"
 #include "root.h"
 #include "runq.h"
+#include "slot.h"
 #include "stack.h"
 #include "task.h"
+#include "timers.h"
 
 #ifndef WEFT_MIGRATE
 #define WEFT_MIGRATE 0 /* 1: what is resumed goes on on another worker, whenever there is one */
@@ -30,6 +32,12 @@ struct worker;
 /* What follows on the next stack, on w, once `f` is left; f may run elsewhere before it returns. */
 typedef void worker_then(struct worker *w, struct fiber *f, void *arg);
 
+/* What the others would like of a worker. */
+enum worker_asked {
+    ASKED_SHARE = 1, /* work, or to be called when there is some to take */
+    ASKED_WATCH = 2, /* nobody watches: to be called before it goes on for long */
+};
+
 struct worker_count {
     Atomic(uint64_t) spawned, ended, inlined, switches, steals, parks, wakeups;
 };
@@ -40,10 +48,11 @@ struct worker {
     struct fiber        *fiber;  /* that runs; NULL on the thread's own stack */
     int32_t              budget; /* calls that could have waited until the next breath */
     struct worker_count  count;  /* the owner's to add to, anybody's to read */
-    ready_t              next;   /* runs before all else: what the task that just ended has made ready */
+    struct slot          next;   /* runs before all else: whom the last task has woken */
     int32_t              near;   /* picks until one that begins with the oldest */
     unsigned             turn;   /* which of the oldest it tries first */
     unsigned             breaths;
+    int64_t              now;         /* when it has last looked at the clock */
     Atomic(uint32_t)     spare_count; /* for the owner to change, for stats to read */
     struct fiber        *spares[WORKER_SPARES];
     ready_t              spill, spill_tail; /* tasks for which the deque had no memory */
@@ -64,9 +73,9 @@ struct worker {
     struct weft_runtime *runtime;
     unsigned             index;
     /* thieves write */
-    _Alignas(CACHE_LINE)
-        Atomic(uint32_t) asked; /* somebody would like to have some work, or to be called when there is */
-    struct runq runq;           /* last: most of it is not touched in a short life */
+    _Alignas(CACHE_LINE) Atomic(uint32_t) asked; /* enum worker_asked */
+    struct timers timers;                        /* of those who wait until a moment and began to here */
+    struct runq   runq;                          /* last: most of these two is not touched in a short life */
 };
 
 /* What the workers of a runtime share. */
@@ -74,9 +83,10 @@ struct weft_runtime {
     struct worker *workers;
     unsigned       count;
     bool           seeded;
-    size_t         stack_size;
     void (*loop)(struct context *from); /* at the base of each fiber (worker_loop) */
     void (*run)(struct task *task);     /* runs a task from the loop to its end, and sees to who awaits it */
+    bool (*stuck)(
+        struct weft_runtime *runtime); /* nothing can happen any more: says so, and frees who can be; NULL: no */
     struct stack_pool stacks;
     Atomic(uint32_t)  spare_lock; /* of the fibers that no worker keeps */
     ready_t           spare_list;
@@ -115,6 +125,12 @@ static always_inline struct worker *worker_self(void)
                      : "=&r"(w), "=&r"(base));
 #endif
     return w;
+}
+
+/* The moment; for a task with a seed the virtual one.  NULL: a plain thread. */
+static inline int64_t worker_now(const struct worker *w)
+{
+    return w ? choice_now(&w->choice) : platform_clock();
 }
 
 /* The fiber of the calling task; NULL in a plain thread. */

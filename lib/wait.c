@@ -1,75 +1,117 @@
 #include "wait.h"
+#include "search.h"
 #include "work.h"
 #include "worker.h"
 
-void wait_init(struct waiter *w)
+#include <errno.h>
+
+int wait_refused(weft_time deadline)
 {
-    w->fiber = worker_fiber();
-    atomic_set(&w->state, WAIT_ARMING);
-    atomic_set(&w->awake, 0);
+    struct worker *w = worker_self();
+    int            reason = w ? cancel_check(w->fiber) : 0;
+    if (reason) return reason;
+    if (deadline == WEFT_NEVER) return 0;
+    if (deadline == 0) return -EAGAIN;
+    return deadline <= worker_now(w) ? -ETIMEDOUT : 0;
 }
 
-struct parking {
+void wait_unlock_nothing(void *arg)
+{
+    (void)arg;
+}
+
+struct waiting {
     struct waiter *waiter;
-    wait_publish  *publish;
+    weft_time      deadline;
+    wait_unlock   *unlock;
     void          *arg;
 };
 
-static void then_publish(struct worker *w, struct fiber *f, void *arg)
+/* The deadline has come: under the lock of the timers. */
+static void expired(struct timer *t, void *arg)
 {
-    (void)w;
-    struct parking p = *(struct parking *)arg; /* on the stack that others may resume from here on */
-    if (!p.publish(p.waiter, p.arg)) work_ready_fiber(f, false);
+    struct waiter *w = container_of(t, struct waiter, timer);
+    if (!park_claim(w)) return;
+    w->outcome = -ETIMEDOUT;
+    work_expired(w->fiber, arg);
 }
 
-void wait_park(struct waiter *w, wait_publish *publish, void *arg)
+/* On the next stack, with the locks held: whoever claims the waiter from here on cannot let its frame
+ * go before they are dropped. */
+static void then_wait(struct worker *self, struct fiber *f, void *arg)
 {
-    if (w->fiber) {
-        struct parking p = {w, publish, arg};
-        worker_suspend(worker_self(), then_publish, &p);
-    } else if (publish(w, arg)) {
-        /* acquire: pairs with wait_wake; what the waker did is seen. */
-        while (load_acquire(&w->awake) == 0) platform_futex_wait(&w->awake, 0, -1);
+    struct waiting waiting = *(struct waiting *)arg;
+    struct waiter *w = waiting.waiter;
+    struct timers *timers = waiting.deadline == WEFT_NEVER ? NULL : &self->timers;
+    if (timers) {
+        timers_lock(timers); /* against expiring before the claim is published */
+        w->timer.when = waiting.deadline;
+        w->timer.expire = expired;
+        timers_start(timers, &w->timer);
     }
+    /* Pairs with the fence in cancel_node: either that finds the claim, or this finds its reason.  release:
+     * pairs with park_claim. */
+    swap_seq(w->claim, (uintptr_t)w);
+    int  reason = cancel_check(f);
+    bool mine = unlikely(reason) && park_claim(w);
+    if (mine) w->outcome = reason;
+    waiting.unlock(waiting.arg);
+    if (timers) timers_unlock(timers);
+    if (mine) work_ready_fiber(f, false);
+    /* Who goes on here may go on for long: somebody has to look after the timer. */
+    bool busy = self->fiber->node || self->stash;
+    if (timers && busy && unlikely(load_relaxed(&self->asked) & ASKED_WATCH)) work_answer(self);
 }
 
-void wait_wake(struct waiter *w, bool next)
+static int thread_wait(struct waiter *w, weft_time deadline)
 {
-    if (w->fiber) {
-        work_ready_fiber(w->fiber, next);
-        return;
+    bool good = deadline == WEFT_NEVER;
+    if (good) add_relaxed(&search_parked, 1);
+    /* acquire: pairs with park_wake; what the claimer did is seen. */
+    while (load_acquire(&w->awake) == 0) {
+        int64_t left = deadline == WEFT_NEVER ? -1 : deadline - platform_clock();
+        if (deadline == WEFT_NEVER || left > 0) platform_futex_wait(&w->awake, 0, left);
+        else if (park_claim(w)) return -ETIMEDOUT;
+        else deadline = WEFT_NEVER; /* somebody has claimed it, and wakes it soon */
     }
-    /* The waiter may return as soon as this is stored; the wake-up that follows goes
-     * by the address alone. */
-    store_release(&w->awake, 1);
-    platform_futex_wake(&w->awake, 1);
+    if (good) sub_relaxed(&search_parked, 1);
+    return w->outcome;
 }
 
-void wait_finish(struct waiter *w, uint32_t outcome, bool next)
+int wait_for(struct waiter *w, weft_time deadline, wait_unlock *unlock, void *arg)
 {
-    uint32_t state = load_relaxed(&w->state);
-    do {
-        if (state >= WAIT_OUTCOME) return;
-        /* acq_rel: pairs with arm and with wait_for; the waiter sees what the source
-         * did, and the source that the stack was left. */
-    } while (!cas_acq_rel(&w->state, &state, outcome));
-    if (state == WAIT_ARMED) wait_wake(w, next);
-}
-
-static bool arm(struct waiter *w, void *arg)
-{
-    (void)arg;
-    uint32_t arming = WAIT_ARMING;
-    /* acq_rel: pairs with wait_finish; see there. */
-    return cas_acq_rel(&w->state, &arming, WAIT_ARMED);
-}
-
-uint32_t wait_for(struct waiter *w)
-{
-    uint32_t state = load_acquire(&w->state); /* pairs with wait_finish */
-    if (state < WAIT_OUTCOME) {
-        wait_park(w, arm, NULL);
-        state = load_relaxed(&w->state); /* ordered by what has woken it, or by arm */
+    if (!w->fiber) {
+        store_release(w->claim, (uintptr_t)w); /* pairs with park_claim */
+        unlock(arg);
+        return thread_wait(w, deadline);
     }
-    return state;
+    struct waiting waiting = {w, deadline, unlock, arg};
+    cancel_link(w->fiber);
+    w->fiber->waiter = w;
+    worker_suspend(worker_self(), then_wait, &waiting);
+    worker_fiber()->waiter = NULL;
+    /* Also after it has expired: then_wait may hold the lock still. */
+    if (deadline != WEFT_NEVER) timers_stop(&w->timer);
+    return w->outcome;
+}
+
+struct wait_entry *wait_claim_all(wait_queue *queue)
+{
+    struct wait_entry *claimed = NULL, *e, **end = &claimed;
+    while ((e = wait_claim_first(queue))) {
+        e->prev = NULL;
+        *end = e;
+        end = &e->prev;
+    }
+    return claimed;
+}
+
+void wait_wake_all(struct wait_entry *claimed, int outcome)
+{
+    while (claimed) {
+        struct wait_entry *e = claimed;
+        claimed = e->prev; /* e is gone once its waiter is awake */
+        e->waiter->outcome = outcome;
+        park_wake(e->waiter, false);
+    }
 }

@@ -1,57 +1,111 @@
-/* wait.h - the one way to wait
+/* wait.h - to wait for one of many, until a deadline, unless cancelled
  *
- * A waiter stands for a task or a plain thread that waits, and lies in its frame.
- * There are two ways to use one:
+ * How a call waits:
  *
- *   One source.  wait_park(publish): the waiter's stack is left, then `publish` makes
- *   the waiter findable; exactly one finds it, and calls wait_wake.  There is
- *   nothing to claim, and so no atomic operation here.
+ *   1. It locks what it waits for, and does what can be done at once.
+ *   2. Else it asks wait_refused whether it may wait.
+ *   3. It links an entry for itself there, and calls wait_for with the lock held.
+ *   4. wait_for leaves the stack, publishes the waiter's claim, starts its timer, looks whether it is cancelled,
+ *      and only then has the locks dropped.
+ *   5. Who ends the wait holds the lock, takes the entry out, and if park_claim is true does what
+ *      there is to do, drops the lock, and wakes.  An entry that cannot be claimed is as good as gone.
+ *   6. When wait_for returns less than 0, the call locks again and takes its entries out.
  *
- *   Many sources.  The waiter is registered with all of them first, then
- *   wait_for parks.  Each source that is ready calls wait_finish with its outcome: the
- *   first one wins, and only its outcome is seen.  Before wait_for's caller gives the
- *   frame up it takes the waiter back from every source, and makes sure that
- *   none still holds it.
- *
- * The waiter's state
- *      WAIT_ARMING  --arm-->     WAIT_ARMED   the waiter, its stack left behind
- *      WAIT_ARMING  --finish-->  an outcome   a source; the waiter sees it and does not sleep
- *      WAIT_ARMED   --finish-->  an outcome   a source, which wakes it
+ * So nobody finds a waiter whose stack is not left, no frame goes away while an entry leads to it, and
+ * what a claimer does with the waiter is done before that goes on.  The deadline and cancelling, which have no lock
+ * of these, may claim it between publishing and step 4's end; it then waits in step 6 for the lock.
  */
 #ifndef WEFT_WAIT_H
 #define WEFT_WAIT_H
 
-#include "atomic.h"
-#include "base.h"
+#include "cancel.h"
+#include "park.h"
 
-struct fiber;
+/* Why a call does not wait: the reason of its cancelling, -EAGAIN or -ETIMEDOUT; 0: it may. */
+int wait_refused(weft_time deadline);
 
-enum { WAIT_ARMING = 0, WAIT_ARMED = 1, WAIT_OUTCOME = 2 /* and above */ };
+/* Drops the locks. */
+typedef void wait_unlock(void *arg);
 
-struct waiter {
-    struct fiber    *fiber; /* NULL: a plain thread */
-    Atomic(uint32_t) state;
-    Atomic(uint32_t) awake; /* a plain thread sleeps on it while it is 0 */
+/* For a wait that has no lock of its own: it must have a deadline, then the lock of the timers keeps the frame. */
+void wait_unlock_nothing(void *arg);
+
+/* What the claimer has set as the outcome (0 or more), or -ETIMEDOUT, the reason of its cancelling, -EDEADLK. */
+int wait_for(struct waiter *w, weft_time deadline, wait_unlock *unlock, void *arg);
+
+/* ---- a queue of waiters ---------------------------------------------------- */
+
+/* A ring, of which the queue has the last entry: NULL when it is empty.  Under its owner's lock; others
+ * may glance whether it is empty. */
+struct wait_entry {
+    struct wait_entry *next, *prev; /* next: NULL when in no queue */
+    struct waiter     *waiter;
 };
 
-/* For the calling task or thread. */
-void wait_init(struct waiter *w);
+typedef Atomic(struct wait_entry *) wait_queue;
 
-/* Runs once the waiter's stack may be resumed.  False: there is nothing to wait for
- * after all, and nobody has found or will find the waiter. */
-typedef bool wait_publish(struct waiter *w, void *arg);
+static inline bool wait_empty(const wait_queue *queue)
+{
+    return !load_relaxed(queue);
+}
 
-/* One source: returns when wait_wake was called, or publish returned false. */
-void wait_park(struct waiter *w, wait_publish *publish, void *arg);
+static inline void wait_push(wait_queue *queue, struct wait_entry *e)
+{
+    struct wait_entry *last = load_relaxed(queue);
+    if (last) {
+        e->next = last->next;
+        e->prev = last;
+        last->next->prev = e;
+        last->next = e;
+    } else {
+        e->next = e->prev = e;
+    }
+    store_relaxed(queue, e);
+}
 
-/* By whoever found the waiter, once: it goes on, and may be gone before this
- * returns.  `next`: the caller is a task that ends, so the waiter may run next here. */
-void wait_wake(struct waiter *w, bool next);
+/* To the front. */
+static inline void wait_push_first(wait_queue *queue, struct wait_entry *e)
+{
+    struct wait_entry *last = load_relaxed(queue);
+    wait_push(queue, e);
+    if (last) store_relaxed(queue, last);
+}
 
-/* Many sources: an outcome of WAIT_OUTCOME or above; the first one counts. */
-void wait_finish(struct waiter *w, uint32_t outcome, bool next);
+static inline struct wait_entry *wait_first(const wait_queue *queue)
+{
+    struct wait_entry *last = load_relaxed(queue);
+    return last ? last->next : NULL;
+}
 
-/* Many sources: the outcome. */
-uint32_t wait_for(struct waiter *w);
+/* Unless it is in none. */
+static inline void wait_remove(wait_queue *queue, struct wait_entry *e)
+{
+    if (!e->next) return;
+    if (e->next == e) {
+        store_relaxed(queue, NULL);
+    } else {
+        e->next->prev = e->prev;
+        e->prev->next = e->next;
+        if (load_relaxed(queue) == e) store_relaxed(queue, e->prev);
+    }
+    e->next = NULL;
+}
+
+/* Takes entries out from the front until one could be claimed: that one, or NULL. */
+static inline struct wait_entry *wait_claim_first(wait_queue *queue)
+{
+    struct wait_entry *e;
+    while ((e = wait_first(queue))) {
+        wait_remove(queue, e);
+        if (likely(park_claim(e->waiter))) return e;
+    }
+    return NULL;
+}
+
+/* Takes all out, and claims them: a list of those that could be, linked by `prev`. */
+struct wait_entry *wait_claim_all(wait_queue *queue);
+
+/* Wakes such a list, when the lock is dropped. */
+void wait_wake_all(struct wait_entry *claimed, int outcome);
 
 #endif

@@ -3,6 +3,12 @@
 /* After so many a pick begins at the far end: with it 61, Go's number, prime so as not to beat with loops. */
 #define PICKS_NEAR 60
 
+/* Every so many of these it looks after everybody's timers: another worker may be computing, and nobody be idle. */
+#define FAR_ALL 16
+
+/* With a seed, of how many timers that expire together the order is drawn. */
+#define EXPIRED_DRAWN 16
+
 /* ---- making things ready ------------------------------------------------- */
 
 /* Tasks for which the deque has no memory wait here, linked through themselves,
@@ -89,10 +95,12 @@ void work_ready_next(struct weft_runtime *rt, ready_t item)
     struct worker *w = worker_self();
     if (!w || w->runtime != rt) {
         ready_outside(rt, item);
-    } else if (w->next || w->choice.seeded || (WEFT_MIGRATE && rt->count > 1)) {
+    } else if (w->choice.seeded || (WEFT_MIGRATE && rt->count > 1)) {
         work_ready_here(w, item);
     } else {
-        w->next = item;
+        if ((item = slot_put(&w->next, item))) work_ready_here(w, item);
+        /* Not the other one: who was asked to share would be called at each turn of two who wake each other. */
+        if (unlikely(load_relaxed(&w->asked) & ASKED_WATCH)) work_answer(w);
     }
 }
 
@@ -108,6 +116,56 @@ void work_ready_fiber(struct fiber *f, bool next)
     }
     if (next) work_ready_next(rt, item);
     else work_ready(rt, item);
+}
+
+/* ---- timers -------------------------------------------------------------- */
+
+/* In the order of their moments, nearly: the wheel gives those of a slot newest first.  With a seed each goes to
+ * a drawn place among the last few. */
+void work_expired(struct fiber *f, void *arg)
+{
+    ready_t       *list = arg, before = 0, item = fiber_ready(f);
+    struct worker *w = worker_self();
+    if (w->choice.seeded) {
+        ready_t at = *list;
+        for (uint32_t skip = choice_below(&w->choice, EXPIRED_DRAWN); at && skip > 0; skip--, at = ready_next(at))
+            before = at;
+    }
+    ready_set_next(item, before ? ready_next(before) : *list);
+    if (before) ready_set_next(before, item);
+    else *list = item;
+}
+
+static unsigned expire(struct timers *timers, int64_t now)
+{
+    ready_t  list = 0;
+    unsigned n = timers_expire(timers, now, &list);
+    while (list) {
+        struct fiber *f = fiber_of(list);
+        list = ready_unlink(list);
+        work_ready_fiber(f, false);
+    }
+    return n;
+}
+
+unsigned work_expire(struct worker *w, bool all)
+{
+    struct weft_runtime *rt = w->runtime;
+    unsigned             n = 0;
+    w->now = worker_now(w);
+    if (timers_next(&w->timers) <= w->now) n = expire(&w->timers, w->now);
+    for (unsigned i = 0; all && i < rt->count; i++) {
+        struct worker *other = &rt->workers[i];
+        if (other != w && timers_next(&other->timers) <= w->now) n += expire(&other->timers, w->now);
+    }
+    return n;
+}
+
+int64_t work_next_timer(struct weft_runtime *rt)
+{
+    int64_t next = INT64_MAX;
+    for (unsigned i = 0; i < rt->count; i++) next = min_of(next, timers_next(&rt->workers[i].timers));
+    return next;
 }
 
 /* ---- picking ------------------------------------------------------------- */
@@ -171,7 +229,10 @@ static ready_t pick_oldest(struct worker *w)
 
 noinline ready_t work_pick_far(struct worker *w)
 {
-    if (w->next) work_ready_here(w, work_take_next(w)); /* so that it can be stolen while the other runs */
+    ready_t next = work_take_next(w);
+    if (next) work_ready_here(w, next); /* so that it can be stolen while the other runs */
+    bool all = w->turn % FAR_ALL == 0;
+    if (!w->choice.seeded && (all || timers_next(&w->timers) != INT64_MAX)) work_expire(w, all);
     w->near = w->choice.seeded ? 0 : PICKS_NEAR;
     return w->choice.seeded ? pick_seeded(w) : pick_oldest(w);
 }
@@ -181,6 +242,7 @@ ready_t work_pick_breath(struct worker *w)
 {
     if (w->choice.seeded) return pick_seeded(w);
     ready_t item;
+    work_expire(w, w->breaths % FAR_ALL == 0);
     if (++w->breaths % WORK_BREATHS == 0 && (item = take_oldest_task(w))) return item;
     if ((item = w->breaths % 2 ? work_take_resumed(w) : work_take_shared(w))) return item;
     return w->breaths % 2 ? work_take_shared(w) : work_take_resumed(w);

@@ -32,7 +32,7 @@ static always_inline void work_push(struct worker *w, struct task *task)
  * alive until the item runs. */
 void work_ready(struct weft_runtime *runtime, ready_t item);
 
-/* As work_ready, for a task that ends: if it can, the item runs next on this worker. */
+/* As work_ready, by a task that ends or will soon wait: if it can, the item runs next on this worker. */
 void work_ready_next(struct weft_runtime *runtime, ready_t item);
 
 /* A fiber is ready, in its root if it has one. */
@@ -40,6 +40,15 @@ void work_ready_fiber(struct fiber *f, bool next);
 
 /* On this worker, behind what it has resumed already. */
 void work_ready_here(struct worker *w, ready_t item);
+
+/* For the `expire` of a timer, whose arg is the list: the fiber is ready as soon as the lock of the timers is dropped. */
+void work_expired(struct fiber *f, void *list);
+
+/* Makes those ready whose moment has come: of this worker's timers, or of everybody's.  How many. */
+unsigned work_expire(struct worker *w, bool all);
+
+/* The moment of the runtime's next timer, at the earliest; INT64_MAX. */
+int64_t work_next_timer(struct weft_runtime *rt);
 
 /* Where every worker looks; wakes one if it sleeps. */
 void work_ready_shared(struct weft_runtime *rt, ready_t item);
@@ -55,9 +64,7 @@ static inline ready_t work_take_task(struct worker *w)
 
 static inline ready_t work_take_next(struct worker *w)
 {
-    ready_t item = w->next;
-    w->next = 0;
-    return item;
+    return slot_take(&w->next);
 }
 
 static inline ready_t work_take_resumed(struct worker *w)
@@ -78,7 +85,7 @@ static always_inline ready_t work_pick(struct worker *w)
 {
     ready_t item;
     if (unlikely(--w->near < 0) && (item = work_pick_far(w))) return item;
-    if (w->next) return work_take_next(w);
+    if ((item = work_take_next(w))) return item;
     if ((item = work_take_task(w))) return item;
     if (unlikely(w->spill)) return work_take_spilled(w);
     if ((item = work_take_resumed(w))) return item;

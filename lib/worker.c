@@ -119,7 +119,7 @@ static noinline ready_t starve(struct worker *w, ready_t item)
     add_relaxed(&rt->starving, 1);
     for (int tries = 0;; tries++) {
         work_ready_shared(rt, item);
-        if ((item = w->next ? work_take_next(w) : work_take_resumed(w))) break;
+        if ((item = !slot_empty(&w->next) ? work_take_next(w) : work_take_resumed(w))) break;
         for (uint32_t n = load_relaxed(&rt->inject.count); n > 0; n--) {
             if (!(item = inject_take(&rt->inject)) || ready_kind(item) != READY_TASK || spare_have(w)) break;
             inject_put(&rt->inject, item);
@@ -187,7 +187,8 @@ void worker_loop(struct context *from)
 
 int worker_init(struct worker *w, struct weft_runtime *rt, unsigned index, uint64_t seed)
 {
-    memset(w, 0, offsetof(struct worker, runq));
+    memset(w, 0, offsetof(struct worker, timers));
+    timers_init(&w->timers, seed != 0);
     runq_init(&w->runq);
     atomic_set(&w->asked, 0);
     w->runtime = rt;

@@ -90,7 +90,7 @@ static enum stage stage_after(enum stage stage, unsigned me)
         if (load_relaxed(&work) == 0 && !idle_closed(&idle)) return stage;
         idle_undoze(&idle, me);
         return WATCHES;
-    default: idle_doze(&idle, me, stage == DOZES ? 1 : -1); return WATCHES;
+    default: idle_doze(&idle, me, 0, stage == DOZES ? 1 : -1); return WATCHES;
     }
 }
 

@@ -85,13 +85,13 @@ static void dozing_watch_is_woken_once(void **state)
     /* Woken is awake. */
     assert_false(idle_call(&idle));
     assert_false(idle_notify(&idle));
-    idle_doze(&idle, 2, -1);
+    idle_doze(&idle, 2, 0, -1);
     assert_int_equal(tokens(), 0);
     assert_false(idle_call(&idle));
     idle_lie_down(&idle, 2);
     assert_true(idle_notify(&idle));
     assert_true(token(2));
-    idle_doze(&idle, 2, -1);
+    idle_doze(&idle, 2, 0, -1);
     assert_int_equal(idle_running(&idle), SEATS - 2);
 }
 
@@ -110,7 +110,7 @@ static void watch_that_has_looked_again_is_awake(void **state)
     assert_false(idle_call(&idle));
     /* With the old token the next doze is short, and no more than that. */
     idle_lie_down(&idle, 1);
-    idle_doze(&idle, 1, -1);
+    idle_doze(&idle, 1, 0, -1);
     assert_false(idle_call(&idle));
 }
 
@@ -121,7 +121,7 @@ static void doze_ends_with_its_time(void **state)
 
     lay_down(1, 1);
     idle_lie_down(&idle, 1);
-    idle_doze(&idle, 1, WEFT_MS);
+    idle_doze(&idle, 1, 0, WEFT_MS);
     assert_true(test_now() - begin < TEST_LONG);
     assert_false(idle_call(&idle));
     assert_int_equal(tokens(), 0);
@@ -229,7 +229,7 @@ static void all_seats_fit_in_the_word(void **state)
     assert_int_equal(idle_running(&idle), 0);
     assert_true(idle_lie_down(&idle, 0));
     assert_true(idle_call(&idle));
-    idle_doze(&idle, 0, -1);
+    idle_doze(&idle, 0, 0, -1);
     for (unsigned left = IDLE_MAX - 1; left >= 1; left--) {
         assert_int_equal(idle_leave(&idle, true), IDLE_SUCCEEDED);
         assert_true(idle_sleep(&idle, left));
@@ -283,7 +283,7 @@ static void close_gets_everybody_up(void **state)
     test_thread_join(&thread);
     assert_int_equal(atomic_load(&woken), 2);
     assert_true(idle_closed(&idle));
-    idle_doze(&idle, 0, -1);
+    idle_doze(&idle, 0, 0, -1);
     assert_false(idle_sleep(&idle, 2));
     assert_false(idle_sleep(&idle, 3));
     /* One that lies down after that, too. */

@@ -22,7 +22,7 @@ static int wait_for_flag(void *arg)
 static void check_bad_arguments(weft_task *task)
 {
     weft_task      *tasks[] = {task, task};
-    const weft_time deadlines[] = {1, -1, WEFT_NEVER - 1, INT64_MIN, test_now() + WEFT_SEC};
+    const weft_time deadlines[] = {1, -1, INT64_MIN, test_now() + WEFT_MS};
 
     task_check(weft_await_any(tasks, 0, WEFT_NEVER) == -EINVAL);
     task_check(weft_await_any(tasks, 0, 0) == -EINVAL);
@@ -30,7 +30,8 @@ static void check_bad_arguments(weft_task *task)
     task_check(weft_await_any(NULL, 1, 0) == -EINVAL);
     task_check(weft_await_any(tasks, (size_t)INT_MAX + 1, WEFT_NEVER) == -EINVAL);
     task_check(weft_await_any(tasks, SIZE_MAX, 0) == -EINVAL);
-    for (size_t i = 0; i < TEST_LENGTH(deadlines); i++) task_check(weft_await_any(tasks, 1, deadlines[i]) == -ENOTSUP);
+    for (size_t i = 0; i < TEST_LENGTH(deadlines); i++)
+        task_check(weft_await_any(tasks, 1, deadlines[i]) == -ETIMEDOUT);
     task_check(weft_await_any(tasks, 1, 0) == -EAGAIN);
 }
 

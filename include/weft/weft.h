@@ -163,8 +163,7 @@ WEFT_API bool weft_done(const weft_task *task);
 /* Waits until one of the tasks has ended; its index, the task still to be
  * awaited.  With several done, the choice is fair.  -EINVAL for count 0 or
  * more than INT_MAX, -ENOMEM, -EAGAIN for a mere try, the reason when
- * cancelled.  Deadlines: WEFT_NEVER and 0; any other is -ENOTSUP.  Any task; any
- * thread, which blocks. */
+ * cancelled, -ETIMEDOUT.  Any task; any thread, which blocks. */
 WEFT_API int weft_await_any(weft_task *const tasks[], size_t count, weft_time deadline);
 
 /* Lets the others that are ready run before it returns. */
@@ -186,10 +185,11 @@ WEFT_API void weft_for(size_t begin, size_t end, size_t grain, void (*body)(size
 
 /* Sizes as with struct weft_options. */
 struct weft_scope_options {
-    size_t    size;
-    weft_time deadline; /* absolute; 0 or WEFT_NEVER: none.  Any other: -ENOTSUP */
-    bool      one_root; /* tasks of this scope, the opener included, are never parallel */
-    bool      shield;   /* outer cancelling does not reach in: for cleaning up */
+    size_t size;
+    weft_time
+         deadline; /* absolute; 0 or WEFT_NEVER: none.  When it has passed, the scope is cancelled for -ETIMEDOUT */
+    bool one_root; /* tasks of this scope, the opener included, are never parallel */
+    bool shield;   /* outer cancelling does not reach in: for cleaning up */
 };
 #define WEFT_SCOPE(...) (&(const struct weft_scope_options){.size = sizeof(struct weft_scope_options), __VA_ARGS__})
 
@@ -224,6 +224,162 @@ WEFT_API int weft_scope_close(weft_scope *scope);
  * for its tasks, but an error there cancels nobody and is nobody's. */
 WEFT_API int weft_go(weft_fn *fn, const void *arg, size_t size);
 
+/* ---- channels ----------------------------------------------------------- */
+
+/* A queue of elements of one size, first in, first out.  With capacity 0 there is no
+ * queue: an element goes from the sender's hands into the receiver's.  Any number
+ * of senders and receivers: tasks of any runtime, and plain threads, which block.  Who
+ * waits first is served first. */
+typedef struct weft_chan weft_chan;
+
+/* -EINVAL for a NULL chan, -ENOMEM; *chan is NULL then.  Elements of size 0 are tokens: only
+ * their number counts.  Any thread. */
+WEFT_API int weft_chan_create(weft_chan **chan, size_t elem_size, size_t capacity);
+
+/* Sends a copy of *elem; size is the channel's element size, else -EMSGSIZE.  Waits while
+ * the channel is full, with capacity 0 until a receiver takes it.  -EPIPE when the channel is closed, also
+ * while it waits; -EAGAIN, -ETIMEDOUT, the reason when cancelled: then nothing was sent.  -EINVAL for a
+ * NULL chan, or a NULL elem of a size other than 0.  Any task; any thread, which blocks. */
+WEFT_API int weft_chan_send(weft_chan *chan, const void *elem, size_t size, weft_time deadline);
+
+/* Receives into *elem; a NULL elem drops what is received.  Waits while the channel is empty.  -EPIPE when it is
+ * closed and empty.  Else as weft_chan_send: after an error nothing was received. */
+WEFT_API int weft_chan_recv(weft_chan *chan, void *elem, size_t size, weft_time deadline);
+
+/* Nothing more can be sent: who waits to send gets -EPIPE, and so does who receives once the
+ * channel is empty.  -EPIPE when it was closed before; -EINVAL for NULL.  Any thread. */
+WEFT_API int weft_chan_close(weft_chan *chan);
+
+/* How many elements are in the queue just now.  Any thread. */
+WEFT_API size_t weft_chan_len(const weft_chan *chan);
+
+/* Frees the channel and the elements in it.  The program is stopped if somebody waits on
+ * it; who has received the last element may destroy it at once.  NULL: nothing.  Any thread. */
+WEFT_API void weft_chan_destroy(weft_chan *chan);
+
+#define weft_send(chan, elem, deadline) weft_chan_send((chan), (elem), sizeof *(elem), (deadline))
+#define weft_recv(chan, elem, deadline) weft_chan_recv((chan), (elem), sizeof *(elem), (deadline))
+
+/* A case of weft_select: a send if `from` is set, else a receive; with neither, a receive
+ * that drops, or, of size 0, a token.  WEFT_SEND and WEFT_RECV fill one. */
+struct weft_case {
+    weft_chan  *chan; /* NULL: never ready */
+    const void *from;
+    void       *into;
+    size_t      size;
+    int         result; /* of the case that was performed: 0, or -EPIPE when closing has made it ready */
+};
+#define WEFT_SEND(c, p)                \
+    {                                  \
+        (c), (p), NULL, sizeof *(p), 0 \
+    }
+#define WEFT_RECV(c, p)                \
+    {                                  \
+        (c), NULL, (p), sizeof *(p), 0 \
+    }
+
+/* Performs exactly one case, chosen fairly among those that can go ahead, and returns
+ * its index.  Waits until there is one.  A mere try looks at all channels at one moment.  The same channel may
+ * stand in several cases, in either direction; two cases of one call do not meet each other.
+ * -EMSGSIZE, -EINVAL (both from and into; count above INT_MAX; NULL cases) before anything is done; -ENOMEM
+ * for very many cases; -EAGAIN, -ETIMEDOUT, the reason when cancelled.  No case, or only NULL
+ * channels: waits for its deadline.  Any task; any thread, which blocks. */
+WEFT_API int weft_select(struct weft_case *cases, size_t count, weft_time deadline);
+
+/* ---- shared state ------------------------------------------------------- */
+
+/* All but the barrier are ready when they are zero, and need no call to end them: their storage
+ * may be used again as soon as nobody is in a call on them.  All calls by any task; by any thread,
+ * which blocks.  -EINVAL for NULL where there is a result; a NULL elsewhere stops the program. */
+typedef struct weft_mutex {
+    uint64_t opaque[2];
+} weft_mutex;
+typedef struct weft_rwlock {
+    uint64_t opaque[4];
+} weft_rwlock;
+typedef struct weft_cond {
+    uint64_t opaque[2];
+} weft_cond;
+typedef struct weft_sem {
+    uint64_t opaque[3];
+} weft_sem;
+typedef struct weft_group {
+    uint64_t opaque[3];
+} weft_group;
+typedef struct weft_event {
+    uint64_t opaque[2];
+} weft_event;
+typedef struct weft_barrier {
+    uint64_t opaque[4];
+} weft_barrier;
+typedef struct weft_once {
+    uint64_t opaque[2];
+} weft_once;
+typedef struct weft_future {
+    uint64_t opaque[4];
+} weft_future;
+
+/* One at a time.  Who comes while it is free may take it before those that wait, but no waiter
+ * is overtaken for ever.  Waiting for a lock is not ended by cancelling.  To unlock one that is not
+ * locked stops the program.  Whoever holds it may unlock it, also another task than the one that locked. */
+WEFT_API void weft_mutex_lock(weft_mutex *mutex);
+WEFT_API bool weft_mutex_trylock(weft_mutex *mutex);
+WEFT_API void weft_mutex_unlock(weft_mutex *mutex);
+
+/* Many readers or one writer.  A writer that waits holds back new readers; readers that wait go before
+ * the next writer.  So a reader does not lock it again.  To unlock one that is not locked stops the program. */
+WEFT_API void weft_rwlock_rdlock(weft_rwlock *lock);
+WEFT_API void weft_rwlock_wrlock(weft_rwlock *lock);
+WEFT_API bool weft_rwlock_tryrdlock(weft_rwlock *lock);
+WEFT_API bool weft_rwlock_trywrlock(weft_rwlock *lock);
+WEFT_API void weft_rwlock_unlock(weft_rwlock *lock);
+
+/* Gives the mutex back, waits for a signal, and has the mutex again when it returns, whatever
+ * it returns: 0 (a signal; or nothing at all, so ask for what is waited for in a loop), -EAGAIN,
+ * -ETIMEDOUT, the reason when cancelled.  Who gave up took no signal. */
+WEFT_API int  weft_cond_wait(weft_cond *cond, weft_mutex *mutex, weft_time deadline);
+WEFT_API void weft_cond_signal(weft_cond *cond);    /* one of those that wait, the longest */
+WEFT_API void weft_cond_broadcast(weft_cond *cond); /* all of them */
+
+/* A count that wait takes one from, and post gives one to.  Who waits first is served first.  -EAGAIN,
+ * -ETIMEDOUT, the reason when cancelled: then nothing was taken.  More than UINT32_MAX stops the program. */
+WEFT_API void weft_sem_init(weft_sem *sem, unsigned count);
+WEFT_API int  weft_sem_wait(weft_sem *sem, weft_time deadline);
+WEFT_API void weft_sem_post(weft_sem *sem);
+
+/* Counts to zero, as Go's WaitGroup: wait returns 0 when the count is 0.  A count below 0 stops the
+ * program.  It may be used again once all that waited have returned. */
+WEFT_API void weft_group_add(weft_group *group, int n);
+WEFT_API void weft_group_done(weft_group *group); /* adds -1 */
+WEFT_API int  weft_group_wait(weft_group *group, weft_time deadline);
+
+/* Set once, seen by all: wait returns 0 from then on. */
+WEFT_API void weft_event_set(weft_event *event);
+WEFT_API int  weft_event_wait(weft_event *event, weft_time deadline);
+
+/* Waits until `count` have arrived, then is ready for the next round: 1 for one of them, 0 for the
+ * others.  The reason when cancelled, and then it counts as not arrived.  A count of 0 stops the program. */
+WEFT_API void weft_barrier_init(weft_barrier *barrier, unsigned count);
+WEFT_API int  weft_barrier_wait(weft_barrier *barrier);
+
+/* Runs fn(arg) by the first call; all calls return after it has ended. */
+WEFT_API void weft_once_call(weft_once *once, void (*fn)(void *arg), void *arg);
+
+/* A value that arrives once, from anywhere: a callback, another library's thread, another
+ * runtime.  To set it a second time is -EALREADY.  Await puts it in *value (if that is not NULL) and returns 0;
+ * -EAGAIN, -ETIMEDOUT, the reason when cancelled. */
+WEFT_API int weft_future_set(weft_future *future, intptr_t value);
+WEFT_API int weft_future_await(weft_future *future, intptr_t *value, weft_time deadline);
+
+/* ---- time --------------------------------------------------------------- */
+
+/* The moment on CLOCK_MONOTONIC; with a seed the runtime's own, so take deadlines from here.  Any thread. */
+WEFT_API weft_time weft_now(void);
+
+/* Waits until the moment has come: 0, never early; or the reason when cancelled.  WEFT_NEVER: only
+ * cancelling ends it.  Any task; any thread, which blocks. */
+WEFT_API int weft_sleep(weft_time until);
+
 /* ---- looking inside ------------------------------------------------------ */
 
 /* Counts since the runtime started, then gauges.  They are read one by one
@@ -247,6 +403,11 @@ struct weft_stats {
 /* Of the calling task's runtime, no further than ->size says.  -EPERM in a
  * plain thread, -EINVAL for NULL or a size of less than the size field. */
 WEFT_API int weft_stats(struct weft_stats *stats);
+
+/* Writes every task of the calling task's runtime to the descriptor: its function, state, what it waits for and
+ * since when, its backtrace, root and scope; of one that runs just now on another worker its function only, and of
+ * those that have not begun their number.  In a plain thread: of all runtimes.  0, or why it could not be written. */
+WEFT_API int weft_dump(int fd);
 
 /* The number, from 0, of the worker that runs the caller just now; -1 in a
  * plain thread.  For pictures and statistics: the answer may be old when it

@@ -1,0 +1,51 @@
+/* chan.h - channels: a queue of elements, and those who wait at its ends
+ *
+ * Under the lock, always: senders wait only while the queue is full, receivers only while it
+ * is empty, and so never both.  An element goes straight from a sender to a receiver that waits, and
+ * from a sender that waits into the room that a receiver has made: elements overtake nobody.
+ */
+#ifndef WEFT_CHAN_H
+#define WEFT_CHAN_H
+
+#include "wait.h"
+
+struct weft_chan {
+    spin_word      lock;
+    Atomic(bool)   closed;
+    Atomic(size_t) count; /* elements in the queue */
+    wait_queue     senders, receivers;
+    size_t         elem_size, capacity;
+    size_t         first; /* the oldest element's place */
+    char          *queue;
+};
+
+/* A wait at one end of a channel.  Its waiter's outcome is 2 x index, and 1 more if closing has ended it. */
+struct chan_entry {
+    struct wait_entry entry;
+    void             *elem;   /* where the element is taken from, or goes to */
+    int               index;  /* of the select's case; else 0 */
+    struct select    *select; /* NULL: it is the only one of its waiter */
+};
+
+/* With the lock held: 0; -EPIPE, closed; -EAGAIN, it would have to wait.  *wake is whom to wake when the lock is
+ * dropped, unless it is NULL. */
+int chan_send(struct weft_chan *chan, const void *elem, struct waiter **wake);
+int chan_recv(struct weft_chan *chan, void *elem, struct waiter **wake);
+
+/* Whether it looks as if a send, or a receive, could go ahead.  Without the lock. */
+static inline bool chan_may_send(const struct weft_chan *c)
+{
+    return load_relaxed(&c->count) < c->capacity || !wait_empty(&c->receivers) || load_relaxed(&c->closed);
+}
+
+static inline bool chan_may_recv(const struct weft_chan *c)
+{
+    return load_relaxed(&c->count) > 0 || !wait_empty(&c->senders) || load_relaxed(&c->closed);
+}
+
+/* With the lock held: the select's other entries at this channel are taken out.  In select.c, which knows them. */
+void select_forget(struct select *select, struct weft_chan *chan);
+
+extern const struct wait_kind chan_kind_send, chan_kind_recv;
+
+#endif

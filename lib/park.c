@@ -1,0 +1,58 @@
+#include "park.h"
+#include "search.h"
+#include "work.h"
+#include "worker.h"
+
+void park_init(struct waiter *w, const struct wait_kind *kind, const void *object)
+{
+    struct worker *self = worker_self();
+    w->fiber = self ? self->fiber : NULL;
+    w->kind = kind;
+    w->object = object;
+    w->since = self ? self->now : 0;
+    w->claim = w->fiber ? &w->fiber->node->wait : &w->own;
+    w->outcome = 0;
+    w->timer.link = NULL;
+    atomic_set(&w->own, 0);
+    atomic_set(&w->awake, 0);
+}
+
+struct parking {
+    struct waiter *waiter;
+    park_publish  *publish;
+    void          *arg;
+};
+
+static void then_publish(struct worker *w, struct fiber *f, void *arg)
+{
+    (void)w;
+    struct parking p = *(struct parking *)arg; /* on the stack that others may resume from here on */
+    if (!p.publish(p.waiter, p.arg)) work_ready_fiber(f, false);
+}
+
+void park_wait(struct waiter *w, park_publish *publish, void *arg)
+{
+    if (w->fiber) {
+        struct parking p = {w, publish, arg};
+        w->fiber->waiter = w;
+        worker_suspend(worker_self(), then_publish, &p);
+        worker_fiber()->waiter = NULL;
+    } else if (publish(w, arg)) {
+        add_relaxed(&search_parked, 1);
+        /* acquire: pairs with park_wake; what the waker did is seen. */
+        while (load_acquire(&w->awake) == 0) platform_futex_wait(&w->awake, 0, -1);
+        sub_relaxed(&search_parked, 1);
+    }
+}
+
+void park_wake(struct waiter *w, bool next)
+{
+    if (w->fiber) {
+        work_ready_fiber(w->fiber, next);
+        return;
+    }
+    /* The waiter may return as soon as this is stored; the wake-up that follows goes
+     * by the address alone. */
+    store_release(&w->awake, 1);
+    platform_futex_wake(&w->awake, 1);
+}
