@@ -122,10 +122,13 @@ static void lock_all(struct select *s)
     for (int i = 0; i < s->locks; i++) spin_take(&s->order[i]->lock);
 }
 
+/* While a lock is held that is not the winner's, take_entries waits for it, and the frame stays; not a moment
+ * longer, so how many there are is read before the last is dropped. */
 static void unlock_all(void *arg)
 {
-    struct select *s = arg;
-    for (int i = 0; i < s->locks; i++) spin_drop(&s->order[i]->lock, 0);
+    const struct select     *s = arg;
+    struct weft_chan *const *order = s->order;
+    for (int i = 0, n = s->locks; i < n; i++) spin_drop(&order[i]->lock, 0);
 }
 
 /* Drawn from those that can go ahead: its index, or -1. */
