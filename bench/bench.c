@@ -231,6 +231,29 @@ void bench_value(const char *what, double value, const char *unit)
     fflush(stdout);
 }
 
+/* ---- twins -------------------------------------------------------------- */
+
+static void *run_thread(void *arg)
+{
+    struct bench_thread *thread = arg;
+    thread->result = thread->fn(thread->arg);
+    return NULL;
+}
+
+void bench_thread_start(struct bench_thread *thread, weft_fn *fn, void *arg)
+{
+    thread->fn = fn;
+    thread->arg = arg;
+    int error = pthread_create(&thread->id, NULL, run_thread, thread);
+    if (error) bench_fail("no thread is to be had: %s", strerror(error));
+}
+
+int bench_thread_join(struct bench_thread *thread)
+{
+    pthread_join(thread->id, NULL);
+    return thread->result;
+}
+
 /* ---- the process -------------------------------------------------------- */
 
 double bench_memory(const char *field)

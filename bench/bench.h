@@ -15,6 +15,8 @@
 
 #include <weft/weft.h>
 
+#include <pthread.h>
+
 struct bench_options {
     unsigned workers; /* 0: with 1 and with 2 */
     int      reps;
@@ -57,8 +59,19 @@ void bench_value(const char *what, double value, const char *unit);
 /* Says why and ends the program with status 1. */
 _Noreturn void bench_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* A thread of a twin, in the caller's storage, as weft_spawn and weft_await have a task: join returns what fn
+ * did.  Where no thread is to be had the program ends with status 1. */
+struct bench_thread {
+    pthread_t id;
+    weft_fn  *fn;
+    void     *arg;
+    int       result;
+};
+void bench_thread_start(struct bench_thread *thread, weft_fn *fn, void *arg);
+int  bench_thread_join(struct bench_thread *thread);
+
 /* Bytes of this process's memory, by their name in /proc/self/status: "VmRSS",
- * what is resident now, or "VmHWM", the most that has been. */
+ * what is resident now, "VmHWM", the most that has been, or "VmPTE", its page tables. */
 double bench_memory(const char *field);
 
 /* Stops the runtimes.  The status to exit with. */
