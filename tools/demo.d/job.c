@@ -7,11 +7,17 @@ struct timed {
     struct trace trace;
 };
 
+/* How much of the job is done in that way. */
+static double part(const struct job *job, enum way way)
+{
+    return way == WAY_SUBROUTINES ? job->sample : 1;
+}
+
 static int run_once(const struct job *job, enum way way, unsigned workers, const char *round, struct trace *trace)
 {
     char what[160];
     snprintf(what, sizeof what, "%s, %s, %s", job->name, way_name(way), round);
-    progress_begin(what, job->steps);
+    progress_begin(what, (uint64_t)((double)job->steps * part(job, way)));
     return way_run(way, workers, job->run, job->arg, trace);
 }
 
@@ -57,7 +63,7 @@ int job_measure(const struct job *job, unsigned workers, unsigned runs, struct r
             enum way      way = (enum way)(run % 2 ? WAYS - 1 - turn : turn);
             struct timed *now = &timed[way][run];
             error = run_once(job, way, workers, round, &now->trace);
-            now->seconds = (double)(now->trace.end - now->trace.begin) * 1e-9;
+            now->seconds = (double)(now->trace.end - now->trace.begin) * 1e-9 / part(job, way);
             if (error >= 0 && !job->right(job->arg)) result->row[way].right = false;
         }
         done = run + 1;

@@ -16,7 +16,8 @@ struct job {
     void       *arg;
     double      amount; /* of work, in `unit`s; the rate is this by seconds */
     const char *unit;
-    uint64_t    steps;             /* as progress_add counts them */
+    uint64_t    steps;  /* as progress_add counts them */
+    double      sample; /* the part of it that is done as subroutines, whose time is divided by this; 1: all */
     char       *kind[TRACE_KINDS]; /* names of the colours; NULL: not used */
 };
 

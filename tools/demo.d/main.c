@@ -1,6 +1,6 @@
-/* main.c - the main job: the words of a machine's own files, and two unbalanced trees, in three ways
+/* main.c - the main job: the words of a machine's own files, many waits, and two unbalanced trees, in three ways
  *
- * Reading order: words.c and tree.c are the jobs, written once; way.h is the one
+ * Reading order: words.c, waits.c and tree.c are the jobs, written once; way.h is the one
  * setting; trace.c records, job.c measures, report.c and picture.c show it.
  */
 #include "job.h"
@@ -9,6 +9,7 @@
 #include "progress.h"
 #include "report.h"
 #include "tree.h"
+#include "waits.h"
 #include "wc.h"
 #include "words.h"
 
@@ -17,12 +18,12 @@
 
 enum { SAME = 0, DIFFERENT = 1, TROUBLE = 2 }; /* how the program ends */
 
-enum { JOBS = 3 };
+enum { JOBS = 4, TREES = 2 }; /* the trees come last */
 
 struct options {
     char      **dirs;
     const char *svg;
-    unsigned    workers, runs, files;
+    unsigned    workers, runs, files, waits;
     bool        json;
     unsigned    jobs;
 };
@@ -30,14 +31,15 @@ struct options {
 static const char help[] = "usage: demo [OPTION ...] [DIR ...]\n"
                            "\n"
                            "Counts and hashes the words of the files below each DIR (default: /usr/include and\n"
-                           "/usr/share), and searches two unbalanced trees: as plain subroutines, as tasks on one\n"
-                           "root, and as tasks over all cores.  Prints what that took and whether the answers are\n"
-                           "the same, and draws who ran what on which worker.\n"
+                           "/usr/share), sleeps 10,000 times for 10 ms, and searches two unbalanced trees: as plain\n"
+                           "subroutines, as tasks on one root, and as tasks over all cores.  Prints what that took\n"
+                           "and whether the answers are the same, and draws who ran what on which worker.\n"
                            "\n"
                            "  --workers N  threads that run tasks (default: the CPUs that the process may use)\n"
                            "  --files N    work on N files at most (default: 20000)\n"
+                           "  --waits N    sleep N times (default: 10000)\n"
                            "  --reps N     run each way N times (default: 5)\n"
-                           "  --no-trees   only the words\n"
+                           "  --no-trees   leave out the trees\n"
                            "  --svg FILE   where the picture goes (default: weft-demo.svg)\n"
                            "  --json       print JSON instead of a table\n"
                            "  --help       print this\n"
@@ -60,21 +62,26 @@ static struct options options_of(int argc, char **argv)
 {
     static char               *usual[] = {"/usr/include", "/usr/share", NULL};
     static const struct option names[] = {
-        {"workers", required_argument, NULL, 'w'}, {"files", required_argument, NULL, 'f'},
-        {"reps", required_argument, NULL, 'r'},    {"svg", required_argument, NULL, 's'},
-        {"no-trees", no_argument, NULL, 't'},      {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
+        {"workers", required_argument, NULL, 'w'},
+        {"files", required_argument, NULL, 'f'},
+        {"waits", required_argument, NULL, 'n'},
+        {"reps", required_argument, NULL, 'r'},
+        {"svg", required_argument, NULL, 's'},
+        {"no-trees", no_argument, NULL, 't'},
+        {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
-    struct options options = {.dirs = usual, .svg = "weft-demo.svg", .runs = 5, .files = 20000, .jobs = JOBS};
+    struct options options = {
+        .dirs = usual, .svg = "weft-demo.svg", .runs = 5, .files = 20000, .waits = 10000, .jobs = JOBS};
     for (int option; (option = getopt_long(argc, argv, "h", names, NULL)) != -1;) {
         switch (option) {
         case 'w': options.workers = number_of("--workers", optarg, TRACE_LANES); break;
         case 'f': options.files = number_of("--files", optarg, 100000000); break;
+        case 'n': options.waits = number_of("--waits", optarg, 1000000); break;
         case 'r': options.runs = number_of("--reps", optarg, 1000); break;
         case 's': options.svg = optarg; break;
-        case 't':
-            options.jobs = 1; /* the words come first */
-            break;
+        case 't': options.jobs = JOBS - TREES; break;
         case 'j': options.json = true; break;
         case 'h': fputs(help, stdout); exit(SAME);
         default: fputs("Try demo --help.\n", stderr); exit(TROUBLE);
@@ -132,6 +139,11 @@ static void count_first(struct words_job *job, struct files *files)
 
 /* ---- all of it -------------------------------------------------------------- */
 
+static bool waits_job_right(const void *waits)
+{
+    return waits_right(waits);
+}
+
 static bool tree_job_right(const void *tree)
 {
     return tree_right(tree);
@@ -162,10 +174,27 @@ static struct job job_of_words(struct words_job *words, uint64_t bytes)
                  .amount = (double)bytes * 1e-6,
                  .unit = "MB",
                  .steps = bytes,
+                 .sample = 1,
     };
     for (int i = 0; i < FILES_GROUPS; i++) job.kind[i] = files->group[i] ? memory_string(files->group[i]) : NULL;
     job.kind[TRACE_MAIN] = memory_string("the main task, starting the others");
     return job;
+}
+
+/* It computes nothing, so no colours are used. */
+static struct job job_of_waits(struct waits *waits)
+{
+    return (struct job){
+        .name = "waits",
+        .title = title("%s waits, of %d ms each", report_number(waits->count), WAITS_MS),
+        .run = waits_run,
+        .right = waits_job_right,
+        .arg = waits,
+        .amount = (double)waits->count,
+        .unit = "waits",
+        .steps = waits->count,
+        .sample = (double)waits->sample / (double)waits->count,
+    };
 }
 
 static struct job job_of_tree(struct tree *tree)
@@ -180,6 +209,7 @@ static struct job job_of_tree(struct tree *tree)
         .amount = (double)tree->params->nodes * 1e-6,
         .unit = "Mnodes",
         .steps = tree->params->nodes,
+        .sample = 1,
     };
     tree_kinds(tree->params, job.kind, TRACE_MAIN);
     return job;
@@ -234,8 +264,11 @@ int main(int argc, char **argv)
     progress_begin("counting with wc", 0);
     enum wc_answer wc = known_wc ? wc_check(&words.words) : WC_MISSING;
 
-    struct tree   trees[] = {{.params = &uts_t1}, {.params = &uts_t3}};
-    struct job    jobs[JOBS] = {job_of_words(&words, total.bytes), job_of_tree(&trees[0]), job_of_tree(&trees[1])};
+    struct waits waits;
+    waits_make(&waits, options.waits);
+    struct tree   trees[TREES] = {{.params = &uts_t1}, {.params = &uts_t3}};
+    struct job    jobs[JOBS] = {job_of_words(&words, total.bytes), job_of_waits(&waits), job_of_tree(&trees[0]),
+                                job_of_tree(&trees[1])};
     struct result results[JOBS] = {0};
     bool          right = wc != WC_DIFFERS;
     for (unsigned i = 0; i < options.jobs; i++) {
@@ -264,6 +297,7 @@ int main(int argc, char **argv)
     };
     int end = show(&options, &about, jobs, results);
     for (unsigned i = 0; i < JOBS; i++) job_free(&jobs[i], &results[i]);
+    waits_free(&waits);
     free(words.words.count);
     free(words.right);
     files_free(&files);

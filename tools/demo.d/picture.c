@@ -262,7 +262,8 @@ static void draw_page(struct page *page, const char *subtitle, const struct job 
     text_at(page->out, MARGIN, 40, "title", "Who ran what, on which worker");
     text_at(page->out, MARGIN, 62, "small", subtitle);
     page->y = 88;
-    for (unsigned i = 0; i < count; i++) draw_job(page, &jobs[i], &results[i]);
+    for (unsigned i = 0; i < count; i++)
+        if (jobs[i].sample == 1) draw_job(page, &jobs[i], &results[i]);
     fputs("</svg>\n", page->out);
 }
 

@@ -37,7 +37,7 @@ static double speed_up(const struct result *result, int way)
 static void table_of(const struct job *job, const struct result *result)
 {
     printf("\n%s\n", job->title);
-    printf("  %-20s %9s %15s %9s %11s %11s %8s  %s\n", "", "time", "rate", "speed-up", "tasks", "most alive", "steals",
+    printf("  %-20s %9s %16s %9s %11s %11s %8s  %s\n", "", "time", "rate", "speed-up", "tasks", "most alive", "steals",
            "same answer");
     for (int way = 0; way < WAYS; way++) {
         const struct row *row = &result->row[way];
@@ -45,10 +45,11 @@ static void table_of(const struct job *job, const struct result *result)
         snprintf(time, sizeof time, "%.3f s", row->median);
         snprintf(rate, sizeof rate, "%.1f %s/s", job->amount / row->median, job->unit);
         bool tasks = way != WAY_SUBROUTINES;
-        printf("  %-20s %9s %15s %9.2f %11s %11s %8s  %s\n", way_name((enum way)way), time, rate, speed_up(result, way),
+        printf("  %-20s %9s %16s %9.2f %11s %11s %8s  %s\n", way_name((enum way)way), time, rate, speed_up(result, way),
                tasks ? report_number(row->trace.tasks) : "-", tasks ? report_number(row->trace.most_alive) : "-",
                tasks ? report_number(row->trace.steals) : "-", row->right ? "yes" : "NO");
     }
+    if (job->sample < 1) printf("  (plain subroutines by a sample of one in %.0f)\n", 1 / job->sample);
 }
 
 void report_table(const struct circumstances *about, const struct job jobs[], const struct result results[],
@@ -119,7 +120,8 @@ void report_json(const struct circumstances *about, const struct job jobs[], con
     else fputs("null", stdout);
     fputs(",\n  \"jobs\": [\n", stdout);
     for (unsigned i = 0; i < count; i++) {
-        printf("    {\"job\": \"%s\", \"unit\": \"%s/s\", \"rows\": [\n", jobs[i].name, jobs[i].unit);
+        printf("    {\"job\": \"%s\", \"unit\": \"%s/s\", \"sample\": %.6f, \"rows\": [\n", jobs[i].name, jobs[i].unit,
+               jobs[i].sample);
         for (int way = 0; way < WAYS; way++) json_row(&jobs[i], &results[i], way, about->runs);
         printf("    ]}%s\n", i + 1 < count ? "," : "");
     }
