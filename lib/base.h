@@ -45,6 +45,14 @@ static always_inline char *base_stack_pointer(void)
 #define STACK_PER_TASK 0
 #endif
 
+/* For a function that reads what others may be about to change, or what lies in the frames of
+ * others: no sanitizer is to judge its accesses. */
+#if defined(__clang__)
+#define unjudged noinline __attribute__((no_sanitize("address", "thread")))
+#else
+#define unjudged noinline __attribute__((no_sanitize_address, no_sanitize_thread))
+#endif
+
 /* Prints "weft: " and the message on stderr, then aborts: for what only a
  * broken program does, and for what leaves no way to go on. */
 _Noreturn void base_die(const char *format, ...) __attribute__((format(printf, 1, 2), cold));

@@ -71,12 +71,16 @@ __asm__(".text\n"
         ".type weft_context_jump,@function\n"
         "weft_context_jump:\n"
         ".cfi_startproc\n"
-        "    leaq 1f(%rip), %rax\n"
+        "    leaq weft_context_jumped(%rip), %rax\n"
         "    pushq %rax\n"
         ".cfi_adjust_cfa_offset 8\n"
         "    jmp jump_fcontext@PLT\n"
         ".cfi_adjust_cfa_offset -8\n"
-        "1:  endbr64\n"
+        "    nop\n" /* unwinders look up the byte before an address that they return to */
+        ".hidden weft_context_jumped\n"
+        ".globl weft_context_jumped\n"
+        "weft_context_jumped:\n"
+        "    endbr64\n"
         "    ret\n"
         ".cfi_endproc\n"
         ".size weft_context_jump,.-weft_context_jump\n");
@@ -237,6 +241,25 @@ struct context *context_switch(struct context *from, struct context *to)
 {
     if (unlikely(__cxa_get_globals != NULL)) return jump_with_exceptions(from, to);
     return jump(from, to);
+}
+
+#if defined(__x86_64__)
+extern const char context_jumped[] __asm__("weft_context_jumped");
+#endif
+
+unjudged const void *context_saved(const struct context *c)
+{
+    if ((uintptr_t)c->sp & FRESH) return NULL;
+#if defined(__x86_64__)
+    /* Versions of jump_fcontext differ in what they save of the processor's modes, and that comes first.
+     * Then come the six registers, and then this. */
+    const uintptr_t *saved = c->sp;
+    for (unsigned i = 6; i < 12; i++)
+        if (saved[i] == (uintptr_t)context_jumped) return &saved[i];
+    return NULL;
+#else
+    return c->sp;
+#endif
 }
 
 /* The red zone below the saved registers may be in use. */

@@ -37,6 +37,12 @@ void context_end(struct context *c);
  * sooner. */
 struct context *context_switch(struct context *from, struct context *to);
 
+/* For unwind.c: where the registers of a context that was left are saved.  On x86-64 it points to the address that
+ * jump_fcontext goes on at, which has rbp, rbx, r15, r14, r13 and r12 below it and the frame of context_jump
+ * above; on aarch64 to d8, with which jump_fcontext begins.  NULL: the context has never run,
+ * or this version of jump_fcontext is not known. */
+const void *context_saved(const struct context *c);
+
 /* For AddressSanitizer: memory below the saved stack pointer is nobody's until
  * context_revive, as its task has ended. */
 void context_bury(struct context *c);
