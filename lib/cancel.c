@@ -19,13 +19,11 @@ int cancel_reason(const struct node *n)
     }
 }
 
-int cancel_check(struct fiber *f)
+noinline int cancel_check_slow(struct fiber *f)
 {
-    /* acquire: pairs with the release of the epoch in cancel_node; a new epoch comes with the reason. */
-    uint32_t     epoch = (uint32_t)load_acquire(&f->runtime->epoch);
+    uint32_t     epoch = (uint32_t)load_acquire(&f->runtime->epoch); /* as in cancel_check */
     struct node *n = f->node;
-    if (likely(epoch == (uint32_t)n->result)) return 0;
-    int reason = cancel_reason(n);
+    int          reason = cancel_reason(n);
     if (!reason) n->result = (int32_t)epoch;
     return reason;
 }

@@ -11,7 +11,13 @@
 #include "park.h"
 
 /* Why the running task is cancelled, or 0. */
-int cancel_check(struct fiber *f);
+int                      cancel_check_slow(struct fiber *f);
+static always_inline int cancel_check(struct fiber *f)
+{
+    /* acquire: pairs with the release of the epoch in cancel_node; a new epoch comes with the reason. */
+    bool seen = (uint32_t)load_acquire(&f->runtime->epoch) == (uint32_t)f->node->result;
+    return likely(seen) ? 0 : cancel_check_slow(f);
+}
 
 /* Why the node is cancelled: its own reason, or the nearest one above it, short of a shield; or 0. */
 int cancel_reason(const struct node *n);

@@ -91,11 +91,11 @@ static void unlock(void *chan)
 }
 
 /* With the lock held, which it drops. */
-static noinline int wait_at(struct weft_chan *c, wait_queue *queue, void *elem, weft_time deadline,
-                            const struct wait_kind *kind)
+static always_inline int wait_at(struct weft_chan *c, wait_queue *queue, void *elem, weft_time deadline,
+                                 const struct wait_kind *kind)
 {
     int result = wait_refused(deadline);
-    if (result) {
+    if (unlikely(result)) {
         unlock(c);
         return result;
     }
@@ -111,19 +111,40 @@ static noinline int wait_at(struct weft_chan *c, wait_queue *queue, void *elem, 
     return result;
 }
 
+/* With others at the other end, or with nothing to be done at once; with the lock held, which they drop. */
+static noinline int send_slow(struct weft_chan *c, const void *elem, weft_time deadline)
+{
+    struct waiter *wake = NULL;
+    int            result = try_send(c, elem, &wake);
+    if (result == -EAGAIN) return wait_at(c, &c->senders, (void *)elem, deadline, &chan_kind_send);
+    unlock(c);
+    if (wake) park_wake(wake, true);
+    return result;
+}
+
+static noinline int recv_slow(struct weft_chan *c, void *elem, weft_time deadline)
+{
+    struct waiter *wake = NULL;
+    int            result = try_recv(c, elem, &wake);
+    if (result == -EAGAIN) return wait_at(c, &c->receivers, elem, deadline, &chan_kind_recv);
+    unlock(c);
+    if (wake) park_wake(wake, true);
+    return result;
+}
+
 int weft_chan_send(weft_chan *c, const void *elem, size_t size, weft_time deadline)
 {
     if (unlikely(!c) || unlikely(!elem && size > 0)) return -EINVAL;
     if (unlikely(size != c->elem_size)) return -EMSGSIZE;
     struct worker *w = worker_self();
     if (likely(w)) worker_spend(w);
-    struct waiter *wake = NULL;
     spin_take(&c->lock);
-    int result = try_send(c, elem, &wake);
-    if (unlikely(result == -EAGAIN)) return wait_at(c, &c->senders, (void *)elem, deadline, &chan_kind_send);
+    size_t count = load_relaxed(&c->count);
+    if (unlikely(count == c->capacity) || unlikely(!wait_empty(&c->receivers)) || unlikely(load_relaxed(&c->closed)))
+        return send_slow(c, elem, deadline);
+    put(c, elem, count);
     unlock(c);
-    if (wake) park_wake(wake, true);
-    return result;
+    return 0;
 }
 
 int weft_chan_recv(weft_chan *c, void *elem, size_t size, weft_time deadline)
@@ -132,13 +153,12 @@ int weft_chan_recv(weft_chan *c, void *elem, size_t size, weft_time deadline)
     if (unlikely(size != c->elem_size)) return -EMSGSIZE;
     struct worker *w = worker_self();
     if (likely(w)) worker_spend(w);
-    struct waiter *wake = NULL;
     spin_take(&c->lock);
-    int result = try_recv(c, elem, &wake);
-    if (unlikely(result == -EAGAIN)) return wait_at(c, &c->receivers, elem, deadline, &chan_kind_recv);
+    size_t count = load_relaxed(&c->count);
+    if (unlikely(count == 0) || unlikely(!wait_empty(&c->senders))) return recv_slow(c, elem, deadline);
+    get(c, elem, count);
     unlock(c);
-    if (wake) park_wake(wake, true);
-    return result;
+    return 0;
 }
 
 /* Of two lists of waits that closing has ended, which it wakes. */

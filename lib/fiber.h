@@ -26,11 +26,19 @@ struct fiber {
     ready_link     next;   /* in a ready list, or in a pool */
     unsigned       avoid;  /* forced migration: the worker, from 1, that it shall not go on on */
     bool           canary; /* for good */
+    Atomic(bool)   held;   /* somebody looks at it: nobody goes on in it (inspect.c) */
     struct context context;
     char          *low; /* of the stack, for good */
+    weft_fn       *fn;  /* of the task that has begun on it */
 };
 
 _Static_assert(offsetof(struct fiber, context.sp) + sizeof(void *) <= CACHE_LINE, "one line");
+
+/* Where the fiber of a stack lies, and where its own use of the stack begins. */
+static inline struct fiber *fiber_at(char *top)
+{
+    return (struct fiber *)((uintptr_t)(top - sizeof(struct fiber)) & ~(uintptr_t)(CACHE_LINE - 1));
+}
 
 static inline ready_t fiber_ready(struct fiber *f)
 {

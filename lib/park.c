@@ -12,8 +12,6 @@ void park_init(struct waiter *w, const struct wait_kind *kind, const void *objec
     w->since = self ? self->now : 0;
     w->claim = w->fiber ? &w->fiber->node->wait : &w->own;
     w->outcome = 0;
-    w->timer.link = NULL;
-    atomic_set(&w->own, 0);
     atomic_set(&w->awake, 0);
 }
 
@@ -37,20 +35,23 @@ void park_wait(struct waiter *w, park_publish *publish, void *arg)
         w->fiber->waiter = w;
         worker_suspend(worker_self(), then_publish, &p);
         worker_fiber()->waiter = NULL;
-    } else if (publish(w, arg)) {
-        add_relaxed(&search_parked, 1);
-        /* acquire: pairs with park_wake; what the waker did is seen. */
-        while (load_acquire(&w->awake) == 0) platform_futex_wait(&w->awake, 0, -1);
-        sub_relaxed(&search_parked, 1);
+        return;
     }
+    /* Counted from before it can be found until before it is woken: who sees that nobody runs sees this too. */
+    w->timed = false;
+    search_park();
+    if (publish(w, arg))
+        while (load_acquire(&w->awake) == 0) platform_futex_wait(&w->awake, 0, -1); /* acquire: pairs with park_wake */
+    else search_unpark();
 }
 
 void park_wake(struct waiter *w, bool next)
 {
-    if (w->fiber) {
+    if (likely(w->fiber)) {
         work_ready_fiber(w->fiber, next);
         return;
     }
+    if (!w->timed) search_unpark();
     /* The waiter may return as soon as this is stored; the wake-up that follows goes
      * by the address alone. */
     store_release(&w->awake, 1);

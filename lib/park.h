@@ -33,7 +33,10 @@ struct waiter {
     Atomic(uintptr_t)       own;     /* a plain thread's claim */
     Atomic(uint32_t)        awake;   /* a plain thread sleeps on it while it is 0 */
     int32_t                 outcome; /* the claimer's to set */
-    struct timer            timer;
+    void (*unlock)(void *arg);       /* wait.c: drops the locks that are held until it is published */
+    void *arg;
+    bool  timed; /* it has a deadline: of a task its timer is to be started, and a thread is not parked for good */
+    struct timer timer;
 };
 
 /* For the calling task or thread. */

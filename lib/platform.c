@@ -54,6 +54,16 @@ unsigned platform_threads(void)
     return (unsigned)tasks.st_nlink - 2 - HIDDEN_THREADS;
 }
 
+int platform_thread_id(void)
+{
+    return (int)syscall(SYS_gettid);
+}
+
+bool platform_thread_exists(int id)
+{
+    return syscall(SYS_tgkill, getpid(), id, 0) == 0;
+}
+
 int64_t platform_clock(void)
 {
     struct timespec now;

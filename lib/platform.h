@@ -15,6 +15,10 @@ unsigned platform_cpus(void);
  * joined may be counted for a moment longer. */
 unsigned platform_threads(void);
 
+/* The calling thread's number, and whether this process has a thread of that number. */
+int  platform_thread_id(void);
+bool platform_thread_exists(int id);
+
 /* CLOCK_MONOTONIC in nanoseconds. */
 int64_t platform_clock(void);
 

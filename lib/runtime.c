@@ -1,6 +1,9 @@
 #define _GNU_SOURCE
 #include "cancel.h"
+#include "deadlock.h"
+#include "registry.h"
 #include "scope.h"
+#include "search.h"
 #include "spare.h"
 #include "spawn.h"
 #include "work.h"
@@ -97,7 +100,7 @@ static size_t power_of_two(size_t size)
     return power;
 }
 
-int weft_runtime_start(weft_runtime **runtime, const struct weft_options *given)
+static int start(weft_runtime **runtime, const struct weft_options *given, bool whole)
 {
     struct weft_options options;
     if (!runtime) return -EINVAL;
@@ -119,6 +122,7 @@ int weft_runtime_start(weft_runtime **runtime, const struct weft_options *given)
     rt->seeded = options.seed != 0;
     rt->loop = worker_loop;
     rt->run = scope_run;
+    if (options.deadlock == 1 || (options.deadlock == 0 && whole)) rt->stuck = deadlock_break;
     rt->workers = make(count * sizeof *rt->workers);
     r->seats = make(count * sizeof *r->seats);
     stack_pool_init(&rt->stacks, power_of_two(options.stack_size));
@@ -139,8 +143,14 @@ int weft_runtime_start(weft_runtime **runtime, const struct weft_options *given)
     idle_init(&rt->idle, r->seats, rt->count);
     stack_watch_begin(worker_describe_fault);
     open_gate(r);
+    registry_add(rt);
     *runtime = rt;
     return 0;
+}
+
+int weft_runtime_start(weft_runtime **runtime, const struct weft_options *options)
+{
+    return start(runtime, options, false);
 }
 
 int weft_runtime_go(weft_runtime *rt, weft_fn *fn, const void *arg, size_t size)
@@ -148,18 +158,30 @@ int weft_runtime_go(weft_runtime *rt, weft_fn *fn, const void *arg, size_t size)
     return rt ? scope_go(rt->outermost, fn, arg, size) : -EINVAL;
 }
 
+/* Only now, with the caller waiting already: when nobody runs any more it is known that it does. */
+static bool publish_call(struct waiter *waiter, void *arg)
+{
+    struct task *task = arg;
+    atomic_set(&task->node.state, (uintptr_t)waiter);
+    work_ready(cancel_runtime(&task->node), task_ready(task));
+    return true;
+}
+
 int weft_runtime_call(weft_runtime *rt, weft_fn *fn, void *arg)
 {
     if (!rt || !fn) return -EINVAL;
-    struct scope *outermost = rt->outermost;
-    struct task   task;
+    static const struct wait_kind kind = {.what = "for a task of another runtime", .awaited = true};
+    struct scope                 *outermost = rt->outermost;
+    struct task                   task;
+    struct waiter                 waiter;
     task_init(&task, &outermost->node, NODE_TASK, fn, arg);
     scope_enter(outermost); /* the runtime does not stop before this has returned */
     add_relaxed(&rt->outside_spawned, 1);
-    work_ready(rt, task_ready(&task));
-    int result = spawn_await(&task);
+    park_init(&waiter, &kind, &task);
+    park_wait(&waiter, publish_call, &task);
+    if (load_relaxed(&task.node.reason)) cancel_settle(rt, &task.node);
     scope_leave(outermost, false);
-    return result;
+    return task.node.result;
 }
 
 int weft_runtime_stop(weft_runtime *rt)
@@ -169,8 +191,12 @@ int weft_runtime_stop(weft_runtime *rt)
     if (f && f->runtime == rt) return -EDEADLK;
     struct runtime *r = of(rt);
     scope_wait(&r->outermost);
+    registry_remove(rt);
     idle_close(&rt->idle);
-    for (unsigned i = 0; i < rt->count; i++) pthread_join((pthread_t)rt->workers[i].joinable, NULL);
+    for (unsigned i = 0; i < rt->count; i++) {
+        pthread_join((pthread_t)rt->workers[i].joinable, NULL);
+        search_thread_ended(rt->workers[i].thread_id);
+    }
     stack_watch_end();
     /* Whoever has woken the last task from outside may not be done with its notice.
      * acquire: pairs with ready_outside and cancel_node. */
@@ -183,7 +209,7 @@ int weft_run(weft_fn *fn, void *arg, const struct weft_options *options)
 {
     weft_runtime *rt;
     if (!fn) return -EINVAL;
-    int error = weft_runtime_start(&rt, options);
+    int error = start(&rt, options, true);
     if (error) return error;
     int result = weft_runtime_call(rt, fn, arg);
     weft_runtime_stop(rt);

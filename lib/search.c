@@ -1,6 +1,10 @@
 #include "search.h"
+#include "lock.h"
 #include "spare.h"
 #include "work.h"
+
+#include <string.h>
+#include <unistd.h>
 
 /* How long an idle worker looks before it lies down, how long it then dozes at
  * first and at most while others run, and how long an owner that was asked to
@@ -112,6 +116,18 @@ static bool ask(struct worker *w, bool call, bool force, struct seen *seen, read
     return any;
 }
 
+static Atomic(uint32_t) search_parked;
+
+void search_park(void)
+{
+    add_release(&search_parked, 1); /* pairs with alone */
+}
+
+void search_unpark(void)
+{
+    sub_relaxed(&search_parked, 1); /* by a thread that runs, or one that this runtime's idle workers have seen run */
+}
+
 /* ---- having nothing to do ------------------------------------------------ */
 
 /* The watch takes up the work that it has found. */
@@ -145,23 +161,87 @@ static void judge_steal(struct worker *w)
     }
 }
 
-/* Whether nobody but this runtime's tasks can make anything happen: the process has no thread that runs, but for those
- * that wait for good.  `unknown`: what to say when the system does not tell. */
-static bool alone(const struct weft_runtime *rt, bool unknown)
+/* Threads of runtimes that have been joined, and that the system may list for a moment still. */
+static struct {
+    Atomic(uint32_t) lock;
+    unsigned         count;
+    int              ids[64];
+} ended;
+
+void search_thread_ended(int id)
 {
-    unsigned threads = platform_threads();
-    return threads == 0 ? unknown : threads <= rt->count + load_relaxed(&search_parked);
+    lock_take(&ended.lock);
+    if (ended.count == array_len(ended.ids)) ended.count--; /* the first of so many are long gone */
+    memmove(ended.ids + 1, ended.ids, ended.count * sizeof ended.ids[0]);
+    ended.ids[0] = id;
+    ended.count++;
+    lock_drop(&ended.lock);
 }
 
-/* Nobody runs, and nothing is ready.  With a seed, and alone, the clock jumps to the next timer.  When there is none
- * the tasks that are left wait for each other.  True: something has been made ready, or will be by the clock. */
+static unsigned still_listed(void)
+{
+    unsigned n = 0;
+    lock_take(&ended.lock);
+    for (unsigned i = 0; i < ended.count; i++)
+        if (platform_thread_exists(ended.ids[i])) ended.ids[n++] = ended.ids[i];
+    ended.count = n;
+    lock_drop(&ended.lock);
+    return n;
+}
+
+/* Whether nobody but this runtime's tasks can make anything happen, and nobody has: the process has no thread that runs, but
+ * for those that wait for good.  What such a thread did before it began to wait is seen.  `unknown`: what to say
+ * when the system does not tell. */
+static bool alone(struct weft_runtime *rt, bool unknown)
+{
+    unsigned threads = platform_threads();
+    unsigned parked = load_acquire(&search_parked); /* pairs with search_park */
+    bool     known =
+        threads == 0 ? unknown : threads <= rt->count + parked || threads <= rt->count + parked + still_listed();
+    return known && inject_empty(&rt->inject);
+}
+
+/* As alone, for virtual time, which is to replay: a thread that has ended is waited for while the system still lists
+ * it.  Once time flows because of one that has not, nobody is waited for. */
+static bool alone_soon(struct worker *w)
+{
+    for (int tries = 0; !alone(w->runtime, true); tries++) {
+        if (w->flowed || tries == 100 || !inject_empty(&w->runtime->inject)) return false;
+        usleep(50);
+    }
+    return true;
+}
+
+/* Virtual time jumps to the next timer.  But while somebody else could act it follows the clock, or who waits for
+ * that would see its deadline pass at once.  True: it has jumped. */
+static bool jump(struct worker *w)
+{
+    int64_t next = timers_earliest(&w->timers);
+    if (alone_soon(w)) {
+        w->flowed = 0;
+        if (next == INT64_MAX) return false;
+        w->choice.now = max_of(w->choice.now, next);
+        return true;
+    }
+    int64_t clock = choice_clock();
+    if (w->flowed) w->choice.now = min_of(w->choice.now + clock - w->flowed, max_of(next, w->choice.now));
+    w->flowed = clock;
+    return false;
+}
+
+ready_t search_yielding(struct worker *w)
+{
+    if (!jump(w)) w->choice.now += WEFT_US; /* so that who yields until some moment comes to it */
+    work_expire(w, false);
+    return work_pick(w);
+}
+
+/* Nobody runs, and nothing is ready.  With a seed time goes on; when nothing will come of that, the tasks that are
+ * left wait for each other.  True: something has been made ready, or will be by the clock. */
 static bool nobody_runs(struct worker *w, int64_t next)
 {
     struct weft_runtime *rt = w->runtime;
-    if (w->choice.seeded && next != INT64_MAX && alone(rt, true)) {
-        w->choice.now = max_of(w->choice.now, timers_earliest(&w->timers));
-        return true;
-    }
+    if (w->choice.seeded && jump(w)) return true;
     return next == INT64_MAX && rt->stuck && alone(rt, false) && rt->stuck(rt);
 }
 
@@ -179,7 +259,7 @@ static ready_t watch(struct worker *w)
     for (;;) {
         ready_t item, forced = 0;
         if (idle_closed(&rt->idle)) return leave_watch(w, 0, false);
-        if ((item = work_take_shared(w))) return leave_watch(w, item, false);
+        if (!w->choice.seeded && (item = work_take_shared(w))) return leave_watch(w, item, false);
         if (work_next_timer(rt) != INT64_MAX) work_expire(w, true);
         if ((item = work_pick(w))) return leave_watch(w, item, runq_length(&w->runq) > 0);
         int64_t now = choice_clock();
@@ -199,7 +279,8 @@ static ready_t watch(struct worker *w)
             if (asked && now - asked < FORCE_NS + LOOK_NS && idle_running(&rt->idle) > 0) continue;
         }
         bool    final = idle_lie_down(&rt->idle, w->index);
-        int64_t next = work_next_timer(rt), due = next == INT64_MAX ? next : next - worker_now(w);
+        int64_t next = w->choice.seeded ? timers_earliest(&w->timers) : work_next_timer(rt);
+        int64_t due = next == INT64_MAX ? next : next - worker_now(w);
         if (!inject_empty(&rt->inject) || idle_closed(&rt->idle) || due <= 0 ||
             (final && (w->choice.seeded || quiet > 0) && nobody_runs(w, next))) {
             idle_undoze(&rt->idle, w->index);
@@ -213,7 +294,6 @@ static ready_t watch(struct worker *w)
         now = choice_clock();
         idle_doze(&rt->idle, w->index, now, timeout);
         int64_t dozed = choice_clock() - now;
-        if (w->choice.seeded) w->choice.now += min_of(dozed, due); /* not alone: the clock flows */
         if (final && quiet < array_len(quiet_ns) && dozed >= quiet_ns[quiet] && quiet++ == TRIM_AT - 1) spare_trim(w);
         if (!w->rest) doze = min_of(doze * 2, DOZE_MOST_NS);
         w->rest = false;
@@ -221,8 +301,6 @@ static ready_t watch(struct worker *w)
         begin = choice_clock() - LOOK_NS / 2; /* after a doze a shorter look is enough */
     }
 }
-
-Atomic(uint32_t) search_parked;
 
 void search_init(struct worker *w)
 {

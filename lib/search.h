@@ -8,11 +8,19 @@
 
 #include "team.h"
 
-/* How many plain threads wait for good, in all runtimes: nothing happens by them but what somebody else makes. */
-extern Atomic(uint32_t) search_parked;
+/* A plain thread waits for good from now on: nothing happens by it but what somebody else makes.  Before it can be found.
+ * It goes on: before it is woken. */
+void search_park(void);
+void search_unpark(void);
 
 /* The worker, which is all zero, has yet to steal. */
 void search_init(struct worker *w);
+
+/* A worker's thread has been joined. */
+void search_thread_ended(int id);
+
+/* With a seed, by a task that yields while nothing else is ready: virtual time goes on.  What runs next, or 0. */
+ready_t search_yielding(struct worker *w);
 
 /* By a worker for which work_pick has nothing: what runs next; 0: the runtime is closed. */
 ready_t search_work(struct worker *w);

@@ -8,8 +8,7 @@ static struct fiber *make_fiber(struct weft_runtime *rt)
     bool  canary;
     char *low = stack_get(&rt->stacks, &canary);
     if (!low) return NULL;
-    char         *top = stack_top(&rt->stacks, low);
-    struct fiber *f = (struct fiber *)((uintptr_t)(top - sizeof *f) & ~(uintptr_t)(CACHE_LINE - 1));
+    struct fiber *f = fiber_at(stack_top(&rt->stacks, low));
     memset(f, 0, sizeof *f);
     f->low = low;
     f->canary = canary;

@@ -145,6 +145,19 @@ char *stack_get(struct stack_pool *pool, bool *canary)
     return low;
 }
 
+void stack_each(struct stack_pool *pool, void (*visit)(char *low, void *arg), void *arg)
+{
+    lock_take(&pool->lock);
+    struct stack_slab *slab = pool->slabs;
+    lock_drop(&pool->lock);
+    for (; slab; slab = slab->older) { /* which never changes, and slabs go with the pool */
+        lock_take(&pool->lock);
+        uint32_t fresh = slab->fresh;
+        lock_drop(&pool->lock);
+        for (uint32_t i = 0; i < fresh; i++) visit(slab->base + i * pool->size, arg);
+    }
+}
+
 void stack_put(struct stack_pool *pool, char *low)
 {
     /* A canary's page stays: the pattern in it says that there is one. */

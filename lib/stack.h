@@ -47,6 +47,10 @@ char *stack_get(struct stack_pool *pool, bool *canary);
 /* Gives the stack and its memory back. */
 void stack_put(struct stack_pool *pool, char *low);
 
+/* Calls visit(low, arg) for each stack that was ever handed out, also of those that were put back.  No lock is held
+ * meanwhile. */
+void stack_each(struct stack_pool *pool, void (*visit)(char *low, void *arg), void *arg);
+
 /* Where the guard ends: the first byte that may be used. */
 static inline char *stack_floor(const struct stack_pool *pool, char *low)
 {

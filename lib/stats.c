@@ -1,7 +1,18 @@
-#include "team.h"
+#include "stats.h"
 
 #include <errno.h>
 #include <string.h>
+
+uint64_t stats_tasks(struct weft_runtime *rt)
+{
+    uint64_t spawned = load_relaxed(&rt->outside_spawned), ended = 0;
+    for (unsigned i = 0; i < rt->count; i++) {
+        const struct worker_count *count = &rt->workers[i].count;
+        spawned += load_relaxed(&count->spawned);
+        ended += load_relaxed(&count->ended) + load_relaxed(&count->inlined);
+    }
+    return spawned > ended ? spawned - ended : 0;
+}
 
 int weft_stats(struct weft_stats *stats)
 {
@@ -22,6 +33,7 @@ int weft_stats(struct weft_stats *stats)
         s.steals += load_relaxed(&w->count.steals);
         s.parks += load_relaxed(&w->count.parks);
         s.wakeups += load_relaxed(&w->count.wakeups);
+        s.timers += load_relaxed(&w->count.timers);
         kept += load_relaxed(&w->spare_count);
     }
     s.ended += s.inlined;

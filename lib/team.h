@@ -39,39 +39,41 @@ enum worker_asked {
 };
 
 struct worker_count {
-    Atomic(uint64_t) spawned, ended, inlined, switches, steals, parks, wakeups;
+    Atomic(uint64_t) spawned, ended, inlined, switches, steals, parks, wakeups, timers;
 };
 
 struct worker {
     /* the owner's, but for the deque's word, which all write */
-    struct deque         deque;
-    struct fiber        *fiber;  /* that runs; NULL on the thread's own stack */
-    int32_t              budget; /* calls that could have waited until the next breath */
-    struct worker_count  count;  /* the owner's to add to, anybody's to read */
-    struct slot          next;   /* runs before all else: whom the last task has woken */
-    int32_t              near;   /* picks until one that begins with the oldest */
-    unsigned             turn;   /* which of the oldest it tries first */
-    unsigned             breaths;
-    int64_t              now;         /* when it has last looked at the clock */
-    Atomic(uint32_t)     spare_count; /* for the owner to change, for stats to read */
-    struct fiber        *spares[WORKER_SPARES];
-    ready_t              spill, spill_tail; /* tasks for which the deque had no memory */
-    worker_then         *then;
-    void                *then_arg;
-    struct fiber        *left;
-    struct root         *left_root;
-    ready_t              stash; /* what the loop shall run first */
-    struct choice        choice;
-    int64_t              stole_at; /* 0: what it runs was not stolen */
-    uint32_t             stole_count;
-    int64_t              saved; /* what stealing has gained, in nanoseconds */
-    uint32_t             rests; /* how often in a row that was used up */
-    bool                 rest;  /* now */
-    struct context       thread;
-    void                *signal_stack;
-    uint64_t             joinable; /* a pthread_t, once started */
-    struct weft_runtime *runtime;
-    unsigned             index;
+    struct deque           deque;
+    struct fiber          *fiber;  /* that runs; NULL on the thread's own stack */
+    int32_t                budget; /* calls that could have waited until the next breath */
+    struct worker_count    count;  /* the owner's to add to, anybody's to read */
+    struct slot            next;   /* runs before all else: whom the last task has woken */
+    int32_t                near;   /* picks until one that begins with the oldest */
+    unsigned               turn;   /* which of the oldest it tries first */
+    unsigned               breaths;
+    int64_t                now;         /* when it has last looked at the clock */
+    int64_t                flowed;      /* with a seed: until when virtual time has followed the clock; 0: it stands */
+    Atomic(uint32_t)       spare_count; /* for the owner to change, for stats to read */
+    struct fiber          *spares[WORKER_SPARES];
+    ready_t                spill, spill_tail; /* tasks for which the deque had no memory */
+    worker_then           *then;
+    void                  *then_arg;
+    Atomic(struct fiber *) left; /* on the way from it, until its context is saved; for inspect.c */
+    struct root           *left_root;
+    ready_t                stash; /* what the loop shall run first */
+    struct choice          choice;
+    int64_t                stole_at; /* 0: what it runs was not stolen */
+    uint32_t               stole_count;
+    int64_t                saved; /* what stealing has gained, in nanoseconds */
+    uint32_t               rests; /* how often in a row that was used up */
+    bool                   rest;  /* now */
+    struct context         thread;
+    void                  *signal_stack;
+    uint64_t               joinable; /* a pthread_t, once started */
+    int                    thread_id;
+    struct weft_runtime   *runtime;
+    unsigned               index;
     /* thieves write */
     _Alignas(CACHE_LINE) Atomic(uint32_t) asked; /* enum worker_asked */
     struct timers timers;                        /* of those who wait until a moment and began to here */
@@ -99,8 +101,10 @@ struct weft_runtime {
     _Alignas(CACHE_LINE) struct idle idle;
     Atomic(uint32_t) pins;                       /* how many others are waking something here: it is not freed */
     _Alignas(CACHE_LINE) Atomic(uint64_t) epoch; /* how often anything was cancelled */
-    Atomic(uint32_t) cancel_lock;
-    void            *outermost; /* the runtime's own scope (scope.c) */
+    Atomic(uint32_t)     cancel_lock;
+    void                *outermost;  /* the runtime's own scope (scope.c) */
+    struct weft_runtime *registered; /* the next one (registry.c) */
+    unsigned             reports;    /* of deadlocks, so far */
 };
 
 /* ---- who runs ------------------------------------------------------------ */

@@ -13,8 +13,6 @@ int weft_sleep(weft_time until)
     struct worker *w = worker_self();
     if (w) worker_spend(w);
     if (until <= worker_now(worker_self())) return 0;
-    int reason = wait_refused(WEFT_NEVER);
-    if (reason) return reason;
     struct waiter waiter;
     park_init(&waiter, &kind_sleep, NULL);
     /* For a task the lock of the timers keeps the frame, so there has to be a timer: see wait.h. */

@@ -5,12 +5,11 @@
 
 #include <errno.h>
 
-int wait_refused(weft_time deadline)
+noinline int wait_refused_slow(weft_time deadline)
 {
     struct worker *w = worker_self();
     int            reason = w ? cancel_check(w->fiber) : 0;
     if (reason) return reason;
-    if (deadline == WEFT_NEVER) return 0;
     if (deadline == 0) return -EAGAIN;
     return deadline <= worker_now(w) ? -ETIMEDOUT : 0;
 }
@@ -19,13 +18,6 @@ void wait_unlock_nothing(void *arg)
 {
     (void)arg;
 }
-
-struct waiting {
-    struct waiter *waiter;
-    weft_time      deadline;
-    wait_unlock   *unlock;
-    void          *arg;
-};
 
 /* The deadline has come: under the lock of the timers. */
 static void expired(struct timer *t, void *arg)
@@ -40,14 +32,14 @@ static void expired(struct timer *t, void *arg)
  * go before they are dropped. */
 static void then_wait(struct worker *self, struct fiber *f, void *arg)
 {
-    struct waiting waiting = *(struct waiting *)arg;
-    struct waiter *w = waiting.waiter;
-    struct timers *timers = waiting.deadline == WEFT_NEVER ? NULL : &self->timers;
-    if (timers) {
-        timers_lock(timers); /* against expiring before the claim is published */
-        w->timer.when = waiting.deadline;
+    struct waiter *w = arg;
+    wait_unlock   *unlock = w->unlock;
+    void          *unlock_arg = w->arg;
+    bool           timed = w->timed;
+    if (timed) {
+        timers_lock(&self->timers); /* against expiring before the claim is published */
         w->timer.expire = expired;
-        timers_start(timers, &w->timer);
+        timers_start(&self->timers, &w->timer);
     }
     /* Pairs with the fence in cancel_node: either that finds the claim, or this finds its reason.  release:
      * pairs with park_claim. */
@@ -55,18 +47,17 @@ static void then_wait(struct worker *self, struct fiber *f, void *arg)
     int  reason = cancel_check(f);
     bool mine = unlikely(reason) && park_claim(w);
     if (mine) w->outcome = reason;
-    waiting.unlock(waiting.arg);
-    if (timers) timers_unlock(timers);
-    if (mine) work_ready_fiber(f, false);
+    unlock(unlock_arg);
+    if (timed) timers_unlock(&self->timers);
+    if (unlikely(mine)) work_ready_fiber(f, false);
+    if (!timed) return;
     /* Who goes on here may go on for long: somebody has to look after the timer. */
     bool busy = self->fiber->node || self->stash;
-    if (timers && busy && unlikely(load_relaxed(&self->asked) & ASKED_WATCH)) work_answer(self);
+    if (busy && unlikely(load_relaxed(&self->asked) & ASKED_WATCH)) work_answer(self);
 }
 
 static int thread_wait(struct waiter *w, weft_time deadline)
 {
-    bool good = deadline == WEFT_NEVER;
-    if (good) add_relaxed(&search_parked, 1);
     /* acquire: pairs with park_wake; what the claimer did is seen. */
     while (load_acquire(&w->awake) == 0) {
         int64_t left = deadline == WEFT_NEVER ? -1 : deadline - platform_clock();
@@ -74,24 +65,27 @@ static int thread_wait(struct waiter *w, weft_time deadline)
         else if (park_claim(w)) return -ETIMEDOUT;
         else deadline = WEFT_NEVER; /* somebody has claimed it, and wakes it soon */
     }
-    if (good) sub_relaxed(&search_parked, 1);
     return w->outcome;
 }
 
 int wait_for(struct waiter *w, weft_time deadline, wait_unlock *unlock, void *arg)
 {
-    if (!w->fiber) {
-        store_release(w->claim, (uintptr_t)w); /* pairs with park_claim */
+    w->timed = deadline != WEFT_NEVER;
+    if (unlikely(!w->fiber)) {
+        atomic_set(&w->own, (uintptr_t)w); /* the lock that is held publishes it */
+        if (!w->timed) search_park();      /* as in park_wait */
         unlock(arg);
         return thread_wait(w, deadline);
     }
-    struct waiting waiting = {w, deadline, unlock, arg};
+    w->unlock = unlock;
+    w->arg = arg;
+    w->timer.when = deadline;
     cancel_link(w->fiber);
     w->fiber->waiter = w;
-    worker_suspend(worker_self(), then_wait, &waiting);
+    worker_suspend(worker_self(), then_wait, w);
     worker_fiber()->waiter = NULL;
     /* Also after it has expired: then_wait may hold the lock still. */
-    if (deadline != WEFT_NEVER) timers_stop(&w->timer);
+    if (w->timed) timers_stop(&w->timer);
     return w->outcome;
 }
 

@@ -21,8 +21,13 @@
 #include "cancel.h"
 #include "park.h"
 
-/* Why a call does not wait: the reason of its cancelling, -EAGAIN or -ETIMEDOUT; 0: it may. */
-int wait_refused(weft_time deadline);
+/* Why a call does not wait: the reason of its cancelling, -EAGAIN or -ETIMEDOUT; 0: it may.  One that would wait for good
+ * is not asked: whether it is cancelled wait_for looks anyway. */
+int                      wait_refused_slow(weft_time deadline);
+static always_inline int wait_refused(weft_time deadline)
+{
+    return likely(deadline == WEFT_NEVER) ? 0 : wait_refused_slow(deadline);
+}
 
 /* Drops the locks. */
 typedef void wait_unlock(void *arg);

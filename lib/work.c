@@ -6,6 +6,10 @@
 /* Every so many of these it looks after everybody's timers: another worker may be computing, and nobody be idle. */
 #define FAR_ALL 16
 
+/* Every so many it begins the oldest task.  That is seldom, since a task that begins takes a stack, and to begin the
+ * far end of a tree first makes it grow in breadth: by channel, a tree of a million took 20 times the memory. */
+#define FAR_TASK 16
+
 /* With a seed, of how many timers that expire together the order is drawn. */
 #define EXPIRED_DRAWN 16
 
@@ -90,32 +94,32 @@ void work_ready(struct weft_runtime *rt, ready_t item)
     else ready_outside(rt, item);
 }
 
-void work_ready_next(struct weft_runtime *rt, ready_t item)
+/* By a worker of the runtime: in its slot, from where an older one goes to its queue. */
+static always_inline void ready_soon(struct worker *w, ready_t item)
 {
-    struct worker *w = worker_self();
-    if (!w || w->runtime != rt) {
-        ready_outside(rt, item);
-    } else if (w->choice.seeded || (WEFT_MIGRATE && rt->count > 1)) {
+    if (unlikely(w->choice.seeded) || (WEFT_MIGRATE && w->runtime->count > 1)) {
         work_ready_here(w, item);
-    } else {
-        if ((item = slot_put(&w->next, item))) work_ready_here(w, item);
-        /* Not the other one: who was asked to share would be called at each turn of two who wake each other. */
-        if (unlikely(load_relaxed(&w->asked) & ASKED_WATCH)) work_answer(w);
+        return;
     }
+    if (unlikely((item = slot_put(&w->next, item)))) work_ready_here(w, item);
+    /* Not the other one: who was asked to share would be called at each turn of two who wake each other. */
+    if (unlikely(load_relaxed(&w->asked) & ASKED_WATCH)) work_answer(w);
 }
 
 void work_ready_fiber(struct fiber *f, bool next)
 {
     struct weft_runtime *rt = f->runtime;
     struct root         *root = f->root; /* once pushed, f may run and end before root_push returns */
+    struct worker       *w = worker_self();
     ready_t              item = fiber_ready(f);
-    if (root) {
+    if (unlikely(root)) {
         if (!root_push(root, item)) return;
         item = root_ready(root);
         next = false;
     }
-    if (next) work_ready_next(rt, item);
-    else work_ready(rt, item);
+    if (unlikely(!w) || unlikely(w->runtime != rt)) ready_outside(rt, item);
+    else if (next) ready_soon(w, item);
+    else work_ready_here(w, item);
 }
 
 /* ---- timers -------------------------------------------------------------- */
@@ -158,6 +162,7 @@ unsigned work_expire(struct worker *w, bool all)
         struct worker *other = &rt->workers[i];
         if (other != w && timers_next(&other->timers) <= w->now) n += expire(&other->timers, w->now);
     }
+    store_relaxed(&w->count.timers, load_relaxed(&w->count.timers) + n);
     return n;
 }
 
@@ -207,24 +212,23 @@ static ready_t pick_seeded(struct worker *w)
 {
     static source *const sources[] = {work_take_next,    work_take_task,    take_oldest_task,
                                       work_take_spilled, work_take_resumed, work_take_shared};
+    uint64_t             before = w->choice.state;
     unsigned             n = array_len(sources), first = choice_below(&w->choice, n);
     for (unsigned i = 0; i < n; i++) {
         ready_t item = sources[(first + i) % n](w);
         if (item) return item;
     }
+    w->choice.state = before; /* how often it looks in vain, until the first task comes, is no part of the schedule */
     return 0;
 }
 
 /* From the far end: what has waited longest. */
 static ready_t pick_oldest(struct worker *w)
 {
-    static source *const sources[] = {work_take_resumed, work_take_shared, take_oldest_task, work_take_spilled};
-    unsigned             n = array_len(sources), first = w->turn++;
-    for (unsigned i = 0; i < n; i++) {
-        ready_t item = sources[(first + i) % n](w);
-        if (item) return item;
-    }
-    return 0;
+    ready_t item;
+    if (w->turn++ % FAR_TASK == 0 && ((item = take_oldest_task(w)) || (item = work_take_spilled(w)))) return item;
+    if ((item = w->turn % 2 ? work_take_resumed(w) : work_take_shared(w))) return item;
+    return w->turn % 2 ? work_take_shared(w) : work_take_resumed(w);
 }
 
 noinline ready_t work_pick_far(struct worker *w)

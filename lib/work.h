@@ -3,9 +3,9 @@
  * Making something ready cannot fail, and nothing ready waits for ever while others run:
  * a worker takes what is near first, and every so often what has waited longest.
  *
- *   near    what the task that just ended has made ready; its own tasks, newest first; what
- *           was resumed, oldest first; the queue that all workers share
- *   far     what was resumed, what is shared, its own tasks, by turns, the oldest of each
+ *   near    whom the last task has woken; by turns what was resumed, oldest first, and its own
+ *           tasks, newest first; the queue that all workers share
+ *   far     what was resumed and what is shared, by turns; now and then the oldest of its own tasks
  *
  * With a seed each pick is drawn at random.
  */
@@ -32,10 +32,8 @@ static always_inline void work_push(struct worker *w, struct task *task)
  * alive until the item runs. */
 void work_ready(struct weft_runtime *runtime, ready_t item);
 
-/* As work_ready, by a task that ends or will soon wait: if it can, the item runs next on this worker. */
-void work_ready_next(struct weft_runtime *runtime, ready_t item);
-
-/* A fiber is ready, in its root if it has one. */
+/* A fiber is ready, in its root if it has one.  `next`: by a task that ends or will soon wait; if it can, the fiber runs
+ * next on this worker. */
 void work_ready_fiber(struct fiber *f, bool next);
 
 /* On this worker, behind what it has resumed already. */
@@ -84,8 +82,10 @@ ready_t work_pick_far(struct worker *w);
 static always_inline ready_t work_pick(struct worker *w)
 {
     ready_t item;
-    if (unlikely(--w->near < 0) && (item = work_pick_far(w))) return item;
+    if (unlikely(--w->near < 0) && ((item = work_pick_far(w)) || w->choice.seeded)) return item;
     if ((item = work_take_next(w))) return item;
+    /* By turns: what goes on frees a stack in the end, what begins takes one, and neither may pile up behind the other. */
+    if ((w->near & 1) && (item = work_take_resumed(w))) return item;
     if ((item = work_take_task(w))) return item;
     if (unlikely(w->spill)) return work_take_spilled(w);
     if ((item = work_take_resumed(w))) return item;

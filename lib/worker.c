@@ -2,9 +2,9 @@
 #include "worker.h"
 #include "search.h"
 #include "spare.h"
+#include "symbol.h"
 #include "work.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,9 +17,17 @@ _Thread_local struct worker *worker_here __attribute__((used));
 /* On the next stack: the fiber that was left is saved now, so it may be published. */
 static always_inline void arrive(struct worker *w)
 {
-    struct root *root = w->left_root; /* left may be gone after then */
-    w->then(w, w->left, w->then_arg);
+    struct root  *root = w->left_root; /* left may be gone after then */
+    struct fiber *left = load_relaxed(&w->left);
+    store_release(&w->left, NULL); /* pairs with inspect.c: the context is saved */
+    w->then(w, left, w->then_arg);
     if (unlikely(root) && root_leave(root)) work_ready(w->runtime, root_ready(root));
+}
+
+static noinline void wait_while_held(struct fiber *f)
+{
+    /* acquire: pairs with the release in inspect.c; whoever looked at the fiber is done. */
+    for (unsigned tries = 0; load_acquire(&f->held);) spin_pause(&tries);
 }
 
 static always_inline void switch_to(struct worker *w, struct fiber *to, worker_then *then, void *arg)
@@ -28,9 +36,11 @@ static always_inline void switch_to(struct worker *w, struct fiber *to, worker_t
     if (unlikely(from->canary)) stack_check(&w->runtime->stacks, from->low);
     w->then = then;
     w->then_arg = arg;
-    w->left = from;
+    store_relaxed(&w->left, from);
     w->left_root = from->root;
     w->fiber = to;
+    platform_fence_light(); /* pairs with the heavy one in inspect.c: it sees that `to` runs, or this that it is held */
+    if (unlikely(load_relaxed(&to->held))) wait_while_held(to);
     worker_count_one(&w->count.switches);
     context_switch(&from->context, &to->context);
     arrive(worker_self());
@@ -67,6 +77,7 @@ void worker_yield(struct worker *w)
     if (unlikely(load_relaxed(&w->asked))) work_answer(w);
     ready_t      item = work_pick(w);
     struct root *root = w->fiber->root;
+    if (unlikely(!item) && w->choice.seeded) item = search_yielding(w);
     if (item || (unlikely(root) && load_relaxed(&root->pending) > 1)) leave_for(w, item, then_ready, NULL);
 }
 
@@ -96,6 +107,7 @@ static void then_nothing(struct worker *w, struct fiber *f, void *arg)
 static always_inline void run(struct fiber *f, struct task *task, struct root *root)
 {
     f->node = &task->node;
+    f->fn = task->fn;
     if (unlikely(root != f->root)) {
         f->root = root;
         spare_set_floor(f);
@@ -177,7 +189,7 @@ void worker_loop(struct context *from)
             switch_to(w, fiber_of(item), then_spare, NULL);
         } else { /* the runtime is closed */
             w->fiber = NULL;
-            w->left = f;
+            store_relaxed(&w->left, f);
             context_switch(&f->context, &w->thread);
         }
     }
@@ -210,13 +222,14 @@ void worker_destroy(struct worker *w)
 
 void worker_main(struct worker *w)
 {
+    w->thread_id = platform_thread_id();
     w->signal_stack = stack_signal_begin();
     context_thread(&w->thread);
     worker_here = w;
     w->fiber = spare_get(w);
     w->then = then_nothing;
     context_switch(&w->thread, &w->fiber->context);
-    spare_put(w, w->left);
+    spare_put(w, load_relaxed(&w->left));
     worker_here = NULL;
     stack_signal_end(w->signal_stack);
 }
@@ -231,16 +244,11 @@ bool worker_describe_fault(void *address)
     char              *at = address;
     struct stack_pool *pool = &w->runtime->stacks;
     if (at < f->low || at >= stack_floor(pool, f->low)) return false;
-    char     text[512];
-    weft_fn *fn = node_task(f->node)->fn;
-    Dl_info  info = {0};
-    dladdr((void *)fn, &info);
-    int n =
-        snprintf(text, sizeof text,
-                 "weft: stack overflow: the task %s (%p, %s+0x%lx) ran over its stack of %zu bytes, %p to %p, at %p; "
-                 "set a larger stack_size\n",
-                 info.dli_sname ? info.dli_sname : "of a function without an exported name", (void *)fn,
-                 info.dli_fname ? info.dli_fname : "?", (unsigned long)((char *)fn - (char *)info.dli_fbase),
-                 pool->size, (void *)f->low, (void *)(f->low + pool->size), address);
+    char name[256], text[512];
+    symbol_describe((const void *)node_task(f->node)->fn, name, sizeof name);
+    int n = snprintf(text, sizeof text,
+                     "weft: stack overflow: the task %s ran over its stack of %zu bytes, %p to %p, at %p; "
+                     "set a larger stack_size\n",
+                     name, pool->size, (void *)f->low, (void *)(f->low + pool->size), address);
     return write(STDERR_FILENO, text, (size_t)min_of(n, (int)sizeof text - 1)) > 0;
 }

@@ -96,6 +96,24 @@ static void same_seed_same_schedule(void **state)
     assert_true(same(&first, &again));
 }
 
+/* The worker has looked in vain for long, or not at all, when the first task comes. */
+static void schedule_does_not_depend_on_its_beginning(void **state)
+{
+    (void)state;
+    static struct trace first, again;
+
+    for (uint64_t seed = 1; seed < 20; seed++) {
+        weft_runtime *runtime;
+        run_seed(&first, seed);
+        assert_int_equal(weft_runtime_start(&runtime, WEFT_OPTIONS(.seed = seed)), 0);
+        test_sleep((weft_time)(seed % 4) * 5 * WEFT_MS);
+        assert_int_equal(weft_runtime_call(runtime, write_trace, &again), 0);
+        assert_int_equal(weft_runtime_stop(runtime), 0);
+        assert_task_checks();
+        assert_true(same(&first, &again));
+    }
+}
+
 static void other_seed_other_schedule(void **state)
 {
     (void)state;
@@ -142,6 +160,7 @@ int main(int argc, char **argv)
     const struct test_part  parts[] = {{"print_trace", print_trace}};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_seed_same_schedule),
+        cmocka_unit_test(schedule_does_not_depend_on_its_beginning),
         cmocka_unit_test(other_seed_other_schedule),
         cmocka_unit_test(schedule_is_the_same_in_another_process),
     };

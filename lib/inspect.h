@@ -1,0 +1,42 @@
+/* inspect.h - what the tasks of a runtime are at, seen from outside
+ *
+ * Every task that has begun has a stack, and at its top the fiber; so the slabs are the list of all tasks.
+ * To look at one that may go on at any moment it is held: nobody goes on in it meanwhile.  Held are a few at a
+ * time, for as long as it takes to note down their frames, and without any lock.
+ */
+#ifndef WEFT_INSPECT_H
+#define WEFT_INSPECT_H
+
+#include "park.h"
+
+#define INSPECT_FRAMES 24
+
+enum inspect_state { INSPECT_RUNS, INSPECT_READY, INSPECT_WAITS };
+
+struct inspect_task {
+    enum inspect_state      state;
+    const struct task      *task;
+    weft_fn                *fn;
+    const struct root      *root;   /* NULL: free */
+    const struct node      *scope;  /* the innermost that it is in */
+    int                     reason; /* why it is cancelled, or 0 */
+    const struct wait_kind *kind;   /* of one that waits, as the two behind */
+    const void             *object;
+    int64_t                 since;
+    unsigned                frames;
+    void                   *pcs[INSPECT_FRAMES];
+};
+
+/* Calls visit for each task that has begun and not ended; one that begins or ends meanwhile may be left out.  -ENOMEM. */
+int inspect_tasks(struct weft_runtime *runtime, void (*visit)(const struct inspect_task *task, void *arg), void *arg);
+
+/* The node that runs on a stack, or is suspended there; NULL.  It is the caller's care that it stays. */
+struct node *inspect_node(const struct weft_runtime *runtime, char *low);
+
+/* Writes a task to the descriptor, as the report and the dump have it.  `now` in nanoseconds.  0, or a negative errno. */
+int inspect_write(int fd, const struct inspect_task *task, int64_t now);
+
+/* As dprintf, but -errno, and whole. */
+int inspect_print(int fd, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif
