@@ -73,6 +73,8 @@ void test_note(const char *file, int line, const char *condition)
     pthread_mutex_unlock(&note_lock);
 }
 
+static const char *place; /* for messages */
+
 void assert_task_checks(void)
 {
     pthread_mutex_lock(&note_lock);
@@ -81,7 +83,8 @@ void assert_task_checks(void)
     pthread_mutex_unlock(&note_lock);
 
     if (note.file) {
-        print_error("in a task or thread, this did not hold: %s\n", note.condition);
+        print_error("%s, this did not hold: %s\n", place ? place : "in a task or thread", note.condition);
+        place = NULL;
         _fail(note.file, note.line);
     }
 }
@@ -168,6 +171,63 @@ void test_thread_start(test_thread *thread, void (*fn)(void *arg), void *arg)
 void test_thread_join(test_thread *thread)
 {
     pthread_join(thread->id, NULL);
+}
+
+/* ---- sides and places ------------------------------------------------------ */
+
+static void run_side(void *arg)
+{
+    test_side *side = arg;
+
+    side->result = side->fn(side->arg);
+    atomic_store(&side->ended, true);
+}
+
+void test_side_start(test_side *side, bool thread, weft_fn *fn, void *arg)
+{
+    side->fn = fn;
+    side->arg = arg;
+    side->thread = thread || weft_worker_index() < 0;
+    atomic_init(&side->ended, false);
+    if (side->thread) test_thread_start(&side->id, run_side, side);
+    else weft_spawn(&side->task, fn, arg);
+}
+
+int test_side_end(test_side *side)
+{
+    if (!side->thread) return weft_await(&side->task);
+    /* To join is to block the worker, which the thread may still need. */
+    task_until(atomic_load(&side->ended));
+    test_thread_join(&side->id);
+    return side->result;
+}
+
+void test_let_run(void)
+{
+    for (int i = 0; i < 300; i++) weft_yield();
+}
+
+static void assert_in_place(const char *name, weft_fn *fn, void *arg, const struct weft_options *options)
+{
+    place = name;
+    int result = options ? weft_run(fn, arg, options) : fn(arg);
+    assert_task_checks();
+    place = NULL;
+    assert_int_equal(result, 0);
+}
+
+void assert_in_tasks(weft_fn *fn, void *arg)
+{
+    assert_in_place("on several workers", fn, arg, WEFT_OPTIONS(.workers = test_workers()));
+    assert_in_place("on one root", fn, arg, WEFT_OPTIONS(.one_root = true));
+    for (uint64_t seed = 1; seed <= 3; seed++)
+        assert_in_place("with a seed of 1 to 3", fn, arg, WEFT_OPTIONS(.seed = seed));
+}
+
+void assert_everywhere(weft_fn *fn, void *arg)
+{
+    assert_in_place("without a runtime", fn, arg, NULL);
+    assert_in_tasks(fn, arg);
 }
 
 /* ---- what a process holds ------------------------------------------------- */

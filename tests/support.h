@@ -129,6 +129,32 @@ typedef struct test_thread {
 void test_thread_start(test_thread *thread, void (*fn)(void *arg), void *arg);
 void test_thread_join(test_thread *thread);
 
+/* ---- sides and places ------------------------------------------------------ */
+
+/* Somebody else: fn(arg) as a task, or as a plain thread, which it always is when the
+ * caller is one.  Whoever starts it ends it, and lets others run until then. */
+typedef struct test_side {
+    weft_fn    *fn;
+    void       *arg;
+    bool        thread;
+    int         result;
+    atomic_bool ended;
+    weft_task   task;
+    test_thread id;
+} test_side;
+void test_side_start(test_side *side, bool thread, weft_fn *fn, void *arg);
+int  test_side_end(test_side *side);
+
+/* Yields so often that on one worker everything that is ready has run until it waits.  Task. */
+void test_let_run(void);
+
+/* fn(arg), which returns 0, as the first task on test_workers() workers, on one root, and with
+ * some seeds; a failure says where.  Main thread. */
+void assert_in_tasks(weft_fn *fn, void *arg);
+
+/* And in the main thread itself, without a runtime. */
+void assert_everywhere(weft_fn *fn, void *arg);
+
 /* ---- what a process holds ------------------------------------------------- */
 
 struct test_census {
