@@ -100,6 +100,18 @@ struct wait_entry *wait_claim_all(wait_queue *queue)
     return claimed;
 }
 
+struct wait_entry *wait_take_all(wait_queue *queue)
+{
+    struct wait_entry *taken = NULL, *e, **end = &taken;
+    while ((e = wait_first(queue))) {
+        wait_remove(queue, e);
+        e->prev = NULL;
+        *end = e;
+        end = &e->prev;
+    }
+    return taken;
+}
+
 void wait_wake_all(struct wait_entry *claimed, int outcome)
 {
     while (claimed) {
@@ -108,4 +120,39 @@ void wait_wake_all(struct wait_entry *claimed, int outcome)
         e->waiter->outcome = outcome;
         park_wake(e->waiter, false);
     }
+}
+
+void wait_unclaim(struct waiter *w)
+{
+    /* As in then_wait: a canceller that has found no claim meanwhile has written its reason. */
+    swap_seq(w->claim, (uintptr_t)w);
+    int reason = w->fiber ? cancel_reason(w->fiber->node) : 0;
+    if (likely(!reason) || !park_claim(w)) return;
+    w->outcome = reason;
+    park_wake(w, false);
+}
+
+static void unlock_place(void *arg)
+{
+    spin_word *word = &((struct wait_place *)arg)->word;
+    spin_drop(word, load_relaxed(word) & ~SPIN_HELD);
+}
+
+noinline int wait_queued(struct wait_place *place, const struct wait_kind *kind, weft_time deadline)
+{
+    int result = wait_refused(deadline);
+    if (result) {
+        unlock_place(place);
+        return result;
+    }
+    struct waiter     waiter;
+    struct wait_entry e = {.waiter = &waiter};
+    park_init(&waiter, kind, place);
+    wait_push(&place->queue, &e);
+    result = wait_for(&waiter, deadline, unlock_place, place);
+    if (likely(result >= 0)) return result;
+    spin_take(&place->word);
+    wait_remove(&place->queue, &e);
+    unlock_place(place);
+    return result;
 }

@@ -110,7 +110,25 @@ static inline struct wait_entry *wait_claim_first(wait_queue *queue)
 /* Takes all out, and claims them: a list of those that could be, linked by `prev`. */
 struct wait_entry *wait_claim_all(wait_queue *queue);
 
+/* The same of waits that nothing else ends, and that are not to be claimed. */
+struct wait_entry *wait_take_all(wait_queue *queue);
+
 /* Wakes such a list, when the lock is dropped. */
 void wait_wake_all(struct wait_entry *claimed, int outcome);
+
+/* With the lock held: a claimed waiter, which has no deadline, is not to be woken after all, and may be claimed again. */
+void wait_unclaim(struct waiter *w);
+
+/* ---- a word and its queue -------------------------------------------------- */
+
+/* What is waited for is told by the rest of the word.  Who changes it gives up the lock with the same store,
+ * and does not touch it after that: who has seen the change may take the storage away. */
+struct wait_place {
+    spin_word  word;
+    wait_queue queue;
+};
+
+/* Steps 2 to 6 of the above, with the word held, which it drops as it is.  As wait_for. */
+int wait_queued(struct wait_place *place, const struct wait_kind *kind, weft_time deadline);
 
 #endif
