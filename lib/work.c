@@ -245,7 +245,8 @@ noinline ready_t work_pick_far(struct worker *w)
 ready_t work_pick_breath(struct worker *w)
 {
     if (w->choice.seeded) return pick_seeded(w);
-    ready_t item;
+    ready_t item = work_take_next(w);
+    if (item) work_ready_here(w, item); /* the task that has made it ready has not waited since */
     work_expire(w, w->breaths % FAR_ALL == 0);
     if (++w->breaths % WORK_BREATHS == 0 && (item = take_oldest_task(w))) return item;
     if ((item = w->breaths % 2 ? work_take_resumed(w) : work_take_shared(w))) return item;
