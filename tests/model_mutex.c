@@ -1,52 +1,13 @@
 /* model_mutex.c - one at a time has the mutex and sees what the one before did; nobody sleeps on a free one, and none
  * touches one that its last holder has freed
  *
- * Compiled with a single turn of spinning, and with a hand-over after the first loss, so that both are reached.  All are
- * plain threads: parking is replaced by a word that each waits for.
+ * Compiled with a single turn of spinning, and with a hand-over after the first loss, so that both are reached.
  */
-#include "model_explore.h"
+#include "model_wait.h"
 
 #define MUTEX_SPINS 1
 #define LOST_MOST   1
 #include "../lib/mutex.c"
-
-_Thread_local struct worker *worker_here;
-
-void worker_breathe(struct worker *w)
-{
-    (void)w;
-    model_fail("only a task breathes");
-}
-
-void base_die(const char *format, ...)
-{
-    model_fail(format);
-}
-
-void spin_pause(unsigned *tries)
-{
-    (*tries)++;
-    atomic_pause();
-}
-
-void park_init(struct waiter *w, const struct wait_kind *kind, const void *object)
-{
-    w->kind = kind;
-    w->object = object;
-    w->outcome = 0;
-    atomic_set(&w->awake, 0);
-}
-
-void park_wait(struct waiter *w, park_publish *publish, void *arg)
-{
-    if (publish(w, arg)) model_block_until(load_acquire(&w->awake));
-}
-
-void park_wake(struct waiter *w, bool next)
-{
-    model_assert(!next, "it has to compete");
-    store_release(&w->awake, 1);
-}
 
 /* ---- the threads ----------------------------------------------------------- */
 
@@ -56,6 +17,7 @@ static unsigned    owners; /* under the mutex; the last one frees it */
 
 static void begin(void)
 {
+    model_wait_begin();
     mutex = model_alloc(sizeof *mutex);
     atomic_set(&of(mutex)->word, 0);
     atomic_set(&of(mutex)->queue, NULL);
