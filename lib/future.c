@@ -9,7 +9,7 @@ struct future {
 
 _Static_assert(sizeof(struct future) <= sizeof(weft_future), "the public type has this room");
 
-static const struct wait_kind kind_future = {.what = "for the future's value"};
+static const struct wait_kind kind_future = {.what = "for the value of the future"};
 
 static inline struct future *of(weft_future *storage)
 {

@@ -8,7 +8,7 @@
 
 _Static_assert(sizeof(struct wait_place) <= sizeof(weft_group), "the public type has this room");
 
-static const struct wait_kind kind_group = {.what = "for the group's count to be 0"};
+static const struct wait_kind kind_group = {.what = "for the count of the group"};
 
 static inline struct wait_place *of(weft_group *storage)
 {

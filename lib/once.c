@@ -9,7 +9,7 @@
 
 _Static_assert(sizeof(struct wait_place) <= sizeof(weft_once), "the public type has this room");
 
-static const struct wait_kind kind_once = {.what = "for the first call of the once to end"};
+static const struct wait_kind kind_once = {.what = "for the end of the first call of the once"};
 
 static inline struct wait_place *of(weft_once *storage)
 {

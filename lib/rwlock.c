@@ -24,8 +24,8 @@ struct rwlock {
 
 _Static_assert(sizeof(struct rwlock) <= sizeof(weft_rwlock), "the public type has this room");
 
-static const struct wait_kind kind_read = {.what = "to lock the rwlock for reading"};
-static const struct wait_kind kind_write = {.what = "to lock the rwlock for writing"};
+static const struct wait_kind kind_read = {.what = "to read-lock the rwlock"};
+static const struct wait_kind kind_write = {.what = "to write-lock the rwlock"};
 
 static inline struct rwlock *of(weft_rwlock *storage)
 {
