@@ -94,20 +94,26 @@ static void free_fiber(char *low, void *arg)
     park_wake(w, false);
 }
 
+static void report(struct weft_runtime *rt, uint64_t tasks)
+{
+    struct report r = {.now = worker_now(worker_self())};
+    inspect_print(STDERR_FILENO, "weft: deadlock: nothing can happen any more, and these %llu tasks wait:\n",
+                  (unsigned long long)tasks);
+    inspect_tasks(rt, note_task, &r);
+    name_cycle(&r);
+    free(r.edges);
+}
+
 bool deadlock_break(struct weft_runtime *rt)
 {
-    struct report  r = {.now = worker_now(worker_self())};
+    struct report  r = {0};
     struct freeing freeing = {.runtime = rt};
     inspect_tasks(rt, count_task, &r);
     if (r.tasks == 0) return false;
-    if (rt->reports++ < REPORTS_MOST) {
-        inspect_print(STDERR_FILENO, "weft: deadlock: nothing can happen any more, and these %llu tasks wait:\n",
-                      (unsigned long long)r.tasks);
-        inspect_tasks(rt, note_task, &r);
-        name_cycle(&r);
-        free(r.edges);
-    }
+    bool reported = rt->reports++ < REPORTS_MOST;
+    if (reported) report(rt, r.tasks);
     stack_each(&rt->stacks, free_fiber, &freeing);
-    if (freeing.freed == 0) base_die("deadlock: no task waits in a way that can fail");
-    return true;
+    if (freeing.freed > 0) return true;
+    if (!reported) report(rt, r.tasks);
+    base_die("deadlock: no task waits in a way that can fail");
 }
