@@ -4,8 +4,9 @@
  * lowest page is a guard: what runs over it faults instead of writing into
  * the neighbour.  Pages are committed when they are first touched.  A stack
  * that is put back cold has given its memory back to the system.  All stacks
- * of a pool are unmapped with the pool.  Any thread may call; a lock is held
- * for the list operation alone.
+ * of a pool are unmapped with the pool; while it maps more than `keep`, a slab is as
+ * soon as none of its stacks is in use.  Any thread may call; a lock is held for the
+ * list operation alone.
  */
 #ifndef WEFT_STACK_H
 #define WEFT_STACK_H
@@ -34,6 +35,7 @@ struct stack_pool {
     struct stack_slab *slabs;      /* newest, and so largest, first */
     struct stack_slab *cold;       /* slabs that have free stacks */
     Atomic(uint64_t)   bytes;      /* of address space */
+    uint64_t           keep;       /* of it, when no stack is in use; stack_pool_init: all */
     uint32_t           next_count; /* stacks of the next slab */
 };
 
