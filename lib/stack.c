@@ -34,6 +34,7 @@ struct stack_slab {
 };
 
 Atomic(enum stack_guard) stack_guard_best = STACK_GUARD_INSTALL;
+Atomic(bool)             stack_canaries;
 static Atomic(uint32_t)  protected_count;
 
 static size_t page_size(void)
@@ -119,6 +120,7 @@ static bool set_guard(struct stack_pool *pool, struct stack_slab *slab, char *lo
         }
         sub_relaxed(&protected_count, 1);
     }
+    store_relaxed(&stack_canaries, true);
     *(volatile uint64_t *)low = CANARY;
     *(volatile uint64_t *)(low + pool->guard - sizeof(uint64_t)) = CANARY;
     return true;
@@ -195,10 +197,11 @@ void stack_put(struct stack_pool *pool, char *low)
     if (spare) slab_end(slab);
 }
 
-void stack_check(const struct stack_pool *pool, char *low)
+void stack_check(const char *floor)
 {
-    if (*(volatile uint64_t *)low != CANARY || *(volatile uint64_t *)(low + pool->guard - sizeof(uint64_t)) != CANARY)
-        base_die("a task has overflowed its stack of %zu bytes at %p", pool->size, (void *)low);
+    const volatile uint64_t *low = (const volatile uint64_t *)(floor - page_size());
+    if (low[0] != CANARY || ((const volatile uint64_t *)floor)[-1] != CANARY)
+        base_die("the stack above %p has overflowed", (const void *)floor);
 }
 
 /* ---- the report of an overflow ------------------------------------------- */

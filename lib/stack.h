@@ -22,6 +22,7 @@ enum stack_guard {
 
 #define STACK_SIZE_MIN ((size_t)16 << 10)
 #define STACK_SIZE_MAX ((size_t)1 << 30)
+#define STACK_DEFAULT  ((size_t)(STACK_PER_TASK ? 256 : 64) << 10)
 #ifndef STACK_PROTECT_MAX
 #define STACK_PROTECT_MAX 25000u /* of all pools of the process: leaves the program its share of the mappings */
 #endif
@@ -68,8 +69,11 @@ static inline char *stack_top(const struct stack_pool *pool, char *low)
     return low + pool->size - ((uintptr_t)low / pool->size * CACHE_LINE) % 2048;
 }
 
-/* Stops the program if the stack has a canary and it is overwritten. */
-void stack_check(const struct stack_pool *pool, char *low);
+/* For a stack that has a canary, by its floor: stops the program if that is overwritten. */
+void stack_check(const char *floor);
+
+/* Whether any stack has had one: what is asked at every switch, as it is seldom so. */
+extern Atomic(bool) stack_canaries;
 
 /* For tests: what the system can do at best; the kind in use otherwise. */
 extern Atomic(enum stack_guard) stack_guard_best;
