@@ -16,7 +16,6 @@
  *      FRESH, SUSPENDED  --take-->    RUNNING     a resumer, whose it is until it gives it back
  *      FRESH, SUSPENDED  --take-->    DELEGATED   a body in yield_from
  *      RUNNING           --give-->    SUSPENDED   the resumer, back on its own stack
- *      RUNNING           --give-->    FRESH       a resumer, who had something to send
  *      RUNNING           --give-->    DONE        the resumer, back on its own stack
  *      DELEGATED         --give-->    DONE        the body in yield_from, back on its own stack
  *      DELEGATED         --give-->    SUSPENDED   who destroys the one that delegates to it
@@ -44,7 +43,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum state { FRESH, SUSPENDED, RUNNING, DELEGATED, DONE };
+enum state { FRESH, SUSPENDED, RUNNING, DELEGATED, DONE }; /* up to SUSPENDED it may be taken */
 
 #define ARG_ROOM 64 /* a copy of so many bytes needs no block of its own */
 
@@ -182,7 +181,7 @@ static always_inline enum state take(struct weft_gen *g, enum state as)
     do {
         /* acquire: pairs with give; what the body did, and who resumed it last, is seen. */
         if (likely(cas_acquire(&g->state, &state, (uint32_t)as))) break;
-    } while (state == FRESH || state == SUSPENDED);
+    } while (state <= SUSPENDED);
     return state;
 }
 
@@ -338,16 +337,12 @@ static noinline int resume_first(struct weft_gen *g, void *sent, void **value)
 static always_inline int resume(struct weft_gen *g, void *sent, void **value)
 {
     if (!g) return -EINVAL;
+    /* Before it is taken, so that whoever may resume it finds it free; it is never FRESH again. */
+    if (sent && unlikely(load_relaxed(&g->state) == FRESH)) return -EINVAL;
     struct fiber *f = worker_fiber();
     if (unlikely(!*here(f))) return resume_first(g, sent, value);
     enum state state = take(g, RUNNING);
-    if (unlikely(state != SUSPENDED)) {
-        if (state != FRESH) return state == DONE ? 0 : -EBUSY;
-        if (sent) {
-            give(g, FRESH);
-            return -EINVAL;
-        }
-    }
+    if (unlikely(state > SUSPENDED)) return state == DONE ? 0 : -EBUSY;
     keep(g->sent, sent);
     struct context *to = enter(g, f);
     return context_pass(g->resumer, to, resumed, g, value);
@@ -478,7 +473,7 @@ int weft_gen_yield_from(weft_gen *self, weft_gen *inner)
     if (!self || !inner) return -EINVAL;
     if (!on_stack_of(self)) return -EPERM;
     enum state state = take(inner, DELEGATED);
-    if (state != FRESH && state != SUSPENDED) return state == DONE ? inner->result : -EBUSY;
+    if (state > SUSPENDED) return state == DONE ? inner->result : -EBUSY;
     struct weft_gen *top = self->top, *innermost = inner->innermost;
     inner->outer = self;
     self->inner = inner;
