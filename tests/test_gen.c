@@ -1897,11 +1897,11 @@ int main(int argc, char **argv)
         cmocka_unit_test(generator_outlives_its_runtime),
         cmocka_unit_test(stack_is_the_runtimes),
         cmocka_unit_test(generator_goes_from_thread_to_thread),
+        cmocka_unit_test(create_says_when_there_is_no_memory),
         cmocka_unit_test(many_live_in_a_page_each),
         cmocka_unit_test(little_is_left_of_many),
         cmocka_unit_test(many_made_and_destroyed_stay_few),
         cmocka_unit_test(those_taken_away_leave_nothing),
-        cmocka_unit_test(create_says_when_there_is_no_memory),
         cmocka_unit_test(overflow_is_reported),
         cmocka_unit_test(broken_programs_are_stopped),
     };
