@@ -124,7 +124,7 @@ __asm__(".text\n"
         ".cfi_adjust_cfa_offset 8\n"
         "    pushq %r8\n"
         ".cfi_adjust_cfa_offset 8\n"
-        "    leaq 1f(%rip), %rax\n"
+        "    leaq weft_context_passed(%rip), %rax\n"
         "    pushq %rax\n"
         ".cfi_adjust_cfa_offset 8\n"
         "    movq %rdi, %rax\n"
@@ -132,7 +132,11 @@ __asm__(".text\n"
         "    movq %rax, %rsi\n"
         "    jmp jump_fcontext@PLT\n"
         ".cfi_adjust_cfa_offset -8\n"
-        "1:  endbr64\n"
+        "    nop\n" /* as in context_jump */
+        ".hidden weft_context_passed\n"
+        ".globl weft_context_passed\n"
+        "weft_context_passed:\n"
+        "    endbr64\n"
         "    movq %rax, (%rdx)\n" /* the other's sp */
         "    popq %rsi\n"
         ".cfi_adjust_cfa_offset -8\n"
@@ -332,6 +336,11 @@ struct context *context_switch(struct context *from, struct context *to)
 
 #if defined(__x86_64__)
 extern const char context_jumped[] __asm__("weft_context_jumped");
+#if PASS_BY_JUMP
+extern const char context_passed[] __asm__("weft_context_passed");
+#else
+#define context_passed context_jumped
+#endif
 #endif
 
 unjudged const void *context_saved(const struct context *c)
@@ -342,7 +351,7 @@ unjudged const void *context_saved(const struct context *c)
      * Then come the six registers, and then this. */
     const uintptr_t *saved = c->sp;
     for (unsigned i = 6; i < 12; i++)
-        if (saved[i] == (uintptr_t)context_jumped) return &saved[i];
+        if (saved[i] == (uintptr_t)context_jumped || saved[i] == (uintptr_t)context_passed) return &saved[i];
     return NULL;
 #else
     return c->sp;

@@ -9,8 +9,9 @@
 #include "base.h"
 
 struct context {
-    void           *sp; /* as fcontext has it; meaningless while the context runs */
-    struct context *to; /* of its last switch, if that was to a new one */
+    void           *sp;    /* as fcontext has it; meaningless while the context runs */
+    struct context *under; /* its user's: what goes on when this gives control back, or NULL */
+    struct context *to;    /* of its last switch, if that was to a new one */
     void (*entry)(struct context *from);
     void       *exceptions[2]; /* C++: what __cxa_get_globals holds, which belongs to the stack, not to the thread */
     char       *low;           /* the stack; of a thread's own known to AddressSanitizer alone */
@@ -40,8 +41,8 @@ void context_end(struct context *c);
 struct context *context_switch(struct context *from, struct context *to);
 
 /* For unwind.c: where the registers of a context that was left are saved.  On x86-64 it points to the address that
- * jump_fcontext goes on at, which has rbp, rbx, r15, r14, r13 and r12 below it and the frame of context_jump
- * above; on aarch64 to d8, with which jump_fcontext begins.  NULL: the context has never run,
+ * jump_fcontext goes on at, in context_jump or context_pass, which has rbp, rbx, r15, r14, r13 and r12 below it and
+ * their frame above; on aarch64 to d8, with which jump_fcontext begins.  NULL: the context has never run,
  * or this version of jump_fcontext is not known. */
 const void *context_saved(const struct context *c);
 

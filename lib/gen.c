@@ -59,13 +59,12 @@ struct weft_gen {
     void            *value;     /* of a top: what was yielded */
     struct weft_gen *innermost; /* of a top: who stands at a yield, often itself */
     struct weft_gen *top;       /* of the innermost, while the chain runs */
-    struct context  *resumer;   /* of a top that runs: who goes on when it yields */
     struct context **here;      /* of a top that runs: where its task or thread notes which context it is on */
-    struct context   context;
-    char            *floor;   /* of a top that a task runs: what its fiber had; else NULL */
-    struct weft_gen *outer;   /* who delegates to it, or NULL */
-    struct weft_gen *inner;   /* to whom it delegates, or NULL */
-    struct weft_gen *closing; /* of a top that is being closed: the last one that was told */
+    struct context   context;   /* what is under it: of a top the resumer, else the one that delegates to it */
+    char            *floor;     /* of a top that a task runs: what its fiber had; else NULL */
+    struct weft_gen *outer;     /* who delegates to it, or NULL */
+    struct weft_gen *inner;     /* to whom it delegates, or NULL */
+    struct weft_gen *closing;   /* of a top that is being closed: the last one that was told */
     int              result;
     weft_gen_fn     *fn;
     void            *arg;
@@ -226,7 +225,7 @@ static always_inline void check(const struct weft_gen *g)
  * all that was stored before is in the cache, so what is the same is not stored again. */
 #define keep(place, value) ((place) == (value) ? (void)0 : (void)((place) = (value)))
 
-/* Resumes the generator, which is the caller's: what follows is to leave g->resumer for the result. */
+/* Resumes the generator, which is the caller's: what follows is to leave g->context.under for the result. */
 static always_inline struct context *enter(struct weft_gen *g, struct fiber *f)
 {
     struct context **at = here(f);
@@ -238,7 +237,7 @@ static always_inline struct context *enter(struct weft_gen *g, struct fiber *f)
     }
     keep(g->floor, floor);
     keep(g->here, at);
-    keep(g->resumer, *at);
+    keep(g->context.under, *at);
     keep(innermost->top, g);
     return *at = &innermost->context;
 }
@@ -246,7 +245,7 @@ static always_inline struct context *enter(struct weft_gen *g, struct fiber *f)
 /* Back on the resumer's stack.  Its fiber, or its thread, is the same: only the worker under the fiber may be another. */
 static always_inline void back(struct weft_gen *g)
 {
-    *g->here = g->resumer;
+    *g->here = g->context.under;
     if (g->floor) container_of(g->here, struct fiber, current)->floor = g->floor;
 }
 
@@ -275,7 +274,7 @@ static noinline void go(struct weft_gen *g)
     struct fiber *f = worker_fiber();
     if (!*here(f)) plain_begin();
     struct context *to = enter(g, f);
-    context_switch(g->resumer, to);
+    context_switch(g->context.under, to);
     back(g);
 }
 
@@ -285,15 +284,14 @@ static void run_bodies(struct context *from)
     for (struct weft_gen *g = container_of(from->to, struct weft_gen, context);;) {
         g->result = g->fn(g, g->arg);
         struct weft_gen *top = g->top, *outer = g->outer;
-        struct context  *to = top->resumer;
         g->ended = true;
         if (outer) {
             top->innermost = outer;
             outer->top = top;
-            *top->here = to = &outer->context;
+            *top->here = &outer->context;
         }
         check(g);
-        context_switch(&g->context, to);
+        context_switch(&g->context, g->context.under);
     }
 }
 
@@ -345,7 +343,7 @@ static always_inline int resume(struct weft_gen *g, void *sent, void **value)
     if (unlikely(state > SUSPENDED)) return state == DONE ? 0 : -EBUSY;
     keep(g->sent, sent);
     struct context *to = enter(g, f);
-    return context_pass(g->resumer, to, resumed, g, value);
+    return context_pass(g->context.under, to, resumed, g, value);
 }
 
 int weft_gen_next(weft_gen *g, void **value)
@@ -465,7 +463,7 @@ int weft_gen_yield(weft_gen *self, void *value, void **sent)
     check(self);
     struct weft_gen *top = self->top;
     keep(top->value, value);
-    return context_pass(&self->context, top->resumer, take_in, self, sent);
+    return context_pass(&self->context, top->context.under, take_in, self, sent);
 }
 
 int weft_gen_yield_from(weft_gen *self, weft_gen *inner)
@@ -476,6 +474,7 @@ int weft_gen_yield_from(weft_gen *self, weft_gen *inner)
     if (state > SUSPENDED) return state == DONE ? inner->result : -EBUSY;
     struct weft_gen *top = self->top, *innermost = inner->innermost;
     inner->outer = self;
+    inner->context.under = &self->context;
     self->inner = inner;
     top->innermost = innermost;
     innermost->top = top;
