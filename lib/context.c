@@ -92,6 +92,73 @@ transfer_t        context_jump(fcontext_t to, void *data)
 }
 #endif
 
+/* context_pass, for the processor's predictor too.  Two stacks that pass control to and fro return, each time, to
+ * where the other one was not called from, so their returns are all mispredicted; indirect jumps are not.  So the switch
+ * ends where then is called, which is paired, and what follows returns to the caller by a jump.  (Measured:
+ * there and back 40 ns by context_switch and returns, 15 ns by this, 11 ns by two bare jump_fcontext.)
+ * Not where tools are to be told, who want their calls from C. */
+#if defined(__x86_64__) && !STACK_PER_TASK
+#define PASS_BY_JUMP 1
+int        context_pass(struct context *from, struct context *to, context_then *then, void *a,
+                        void *b) __asm__("weft_context_pass");
+static int pass_slow(struct context *from, struct context *to, context_then *then, void *a,
+                     void *b) __asm__("weft_context_pass_slow") __attribute__((used));
+int        pass(struct context *from, struct context *to, context_then *then, void *a,
+                void *b) __asm__("weft_context_pass_anyway");
+_Static_assert(offsetof(struct context, sp) == 0, "as it is used below");
+__asm__(".text\n"
+        ".p2align 4\n"
+        ".hidden context_pass\n"
+        ".globl context_pass\n"
+        ".type context_pass,@function\n"
+        "context_pass:\n"
+        ".cfi_startproc\n"
+        "    testb $1, (%rsi)\n" /* FRESH */
+        "    jne weft_context_pass_slow\n"
+        "    cmpq $0, __cxa_get_globals@GOTPCREL(%rip)\n"
+        "    jne weft_context_pass_slow\n"
+        "weft_context_pass_anyway:\n"
+        "    pushq %rdx\n"
+        ".cfi_adjust_cfa_offset 8\n"
+        "    pushq %rcx\n"
+        ".cfi_adjust_cfa_offset 8\n"
+        "    pushq %r8\n"
+        ".cfi_adjust_cfa_offset 8\n"
+        "    leaq weft_context_passed(%rip), %rax\n"
+        "    pushq %rax\n"
+        ".cfi_adjust_cfa_offset 8\n"
+        "    movq %rdi, %rax\n"
+        "    movq (%rsi), %rdi\n" /* to->sp */
+        "    movq %rax, %rsi\n"
+        "    jmp jump_fcontext@PLT\n"
+        ".cfi_adjust_cfa_offset -8\n"
+        "    nop\n" /* as in context_jump */
+        ".hidden weft_context_passed\n"
+        ".globl weft_context_passed\n"
+        "weft_context_passed:\n"
+        "    endbr64\n"
+        "    movq %rax, (%rdx)\n" /* the other's sp */
+        "    popq %rsi\n"
+        ".cfi_adjust_cfa_offset -8\n"
+        "    popq %rdi\n"
+        ".cfi_adjust_cfa_offset -8\n"
+        "    popq %rax\n"
+        ".cfi_adjust_cfa_offset -8\n"
+        "    subq $8, %rsp\n"
+        ".cfi_adjust_cfa_offset 8\n"
+        "    call *%rax\n"
+        "    addq $8, %rsp\n"
+        ".cfi_adjust_cfa_offset -8\n"
+        "    popq %rcx\n"
+        ".cfi_adjust_cfa_offset -8\n"
+        ".cfi_register rip, rcx\n"
+        "    notrack jmp *%rcx\n"
+        ".cfi_endproc\n"
+        ".size context_pass,.-context_pass\n");
+#else
+#define PASS_BY_JUMP 0
+#endif
+
 /* make_fcontext leaves a code address where the frame pointer goes, and
  * unwinders would run on from it.  So contexts start here: frame pointer zero,
  * and a frame that says it has no caller. */
@@ -131,6 +198,19 @@ __asm__(".text\n"
 #error "weft knows x86-64 and aarch64"
 #endif
 
+/* Before the first switch to it, so that what is made and never run costs ThreadSanitizer nothing. */
+static void begin(struct context *c)
+{
+#ifdef TSAN
+    if (add_relaxed(&tsan_contexts, 1) >= TSAN_CONTEXTS)
+        base_die("ThreadSanitizer holds no more than %d tasks and generators that have begun and wait; use fewer in "
+                 "this build",
+                 TSAN_CONTEXTS);
+    c->tsan = __tsan_create_fiber(0);
+#endif
+    (void)c;
+}
+
 static void left(struct context *from, struct context *to)
 {
 #ifdef ASAN
@@ -161,7 +241,6 @@ void context_start(transfer_t t)
     struct context *from = t.data, *self = from->to;
     from->sp = t.fctx;
     arrived(self);
-    if (__cxa_get_globals) memcpy(__cxa_get_globals(), self->exceptions, sizeof self->exceptions);
     self->entry(from);
     __builtin_trap();
 }
@@ -170,16 +249,8 @@ void context_make(struct context *c, char *low, char *top, void (*entry)(struct 
 {
     memset(c, 0, sizeof *c);
     c->entry = entry;
-#if STACK_PER_TASK
     c->low = low;
     c->size = (size_t)(top - low);
-#endif
-#ifdef TSAN
-    if (add_relaxed(&tsan_contexts, 1) >= TSAN_CONTEXTS)
-        base_die("ThreadSanitizer holds no more than %d tasks that have begun and wait; use fewer in this build",
-                 TSAN_CONTEXTS);
-    c->tsan = __tsan_create_fiber(0);
-#endif
     c->valgrind = VALGRIND_STACK_REGISTER(low, top);
     c->sp = (void *)((uintptr_t)make_fcontext(top, (size_t)(top - low), context_entry) | FRESH);
 }
@@ -201,14 +272,32 @@ void context_thread(struct context *c)
 #endif
 }
 
+#ifdef ASAN
+/* The frames that AddressSanitizer keeps elsewhere go when a context is left for good, which
+ * one that is ended from outside never does: so this pretends to be there, and leaves. */
+__attribute__((no_sanitize("address"))) static void end_fake_stack(struct context *c)
+{
+    void       *mine;
+    const void *low;
+    size_t      size;
+    __sanitizer_start_switch_fiber(&mine, c->low, c->size);
+    __sanitizer_finish_switch_fiber(c->fake_stack, &low, &size);
+    __sanitizer_start_switch_fiber(NULL, low, size);
+    __sanitizer_finish_switch_fiber(mine, NULL, NULL);
+}
+#endif
+
 void context_end(struct context *c)
 {
 #ifdef ASAN
     context_revive(c);
+    if (c->fake_stack) end_fake_stack(c);
 #endif
 #ifdef TSAN
-    __tsan_destroy_fiber(c->tsan);
-    sub_relaxed(&tsan_contexts, 1);
+    if (c->tsan) {
+        __tsan_destroy_fiber(c->tsan);
+        sub_relaxed(&tsan_contexts, 1);
+    }
 #endif
     VALGRIND_STACK_DEREGISTER(c->valgrind);
     (void)c;
@@ -216,11 +305,14 @@ void context_end(struct context *c)
 
 static inline struct context *jump(struct context *from, struct context *to)
 {
-    left(from, to);
     /* A new context finds itself by this; its mark is in the pointer so that a switch
      * need not write to another cache line. */
     uintptr_t sp = (uintptr_t)to->sp;
-    if (unlikely(sp & FRESH)) from->to = to;
+    if (unlikely(sp & FRESH)) {
+        from->to = to;
+        begin(to);
+    }
+    left(from, to);
     transfer_t t = context_jump((void *)(sp & ~FRESH), from);
     arrived(from);
     struct context *other = t.data;
@@ -228,23 +320,27 @@ static inline struct context *jump(struct context *from, struct context *to)
     return other;
 }
 
-static noinline struct context *jump_with_exceptions(struct context *from, struct context *to)
+/* Both on the thread that switches. */
+static noinline void exchange_exceptions(struct context *from, const struct context *to)
 {
-    memcpy(from->exceptions, __cxa_get_globals(), sizeof from->exceptions);
-    struct context *other = jump(from, to);
-    /* Perhaps on another thread, whose globals these are. */
-    memcpy(__cxa_get_globals(), from->exceptions, sizeof from->exceptions);
-    return other;
+    void *globals = __cxa_get_globals();
+    memcpy(from->exceptions, globals, sizeof from->exceptions);
+    memcpy(globals, to->exceptions, sizeof to->exceptions);
 }
 
 struct context *context_switch(struct context *from, struct context *to)
 {
-    if (unlikely(__cxa_get_globals != NULL)) return jump_with_exceptions(from, to);
+    if (unlikely(__cxa_get_globals != NULL)) exchange_exceptions(from, to);
     return jump(from, to);
 }
 
 #if defined(__x86_64__)
 extern const char context_jumped[] __asm__("weft_context_jumped");
+#if PASS_BY_JUMP
+extern const char context_passed[] __asm__("weft_context_passed");
+#else
+#define context_passed context_jumped
+#endif
 #endif
 
 unjudged const void *context_saved(const struct context *c)
@@ -255,12 +351,30 @@ unjudged const void *context_saved(const struct context *c)
      * Then come the six registers, and then this. */
     const uintptr_t *saved = c->sp;
     for (unsigned i = 6; i < 12; i++)
-        if (saved[i] == (uintptr_t)context_jumped) return &saved[i];
+        if (saved[i] == (uintptr_t)context_jumped || saved[i] == (uintptr_t)context_passed) return &saved[i];
     return NULL;
 #else
     return c->sp;
 #endif
 }
+
+#if PASS_BY_JUMP
+static noinline int pass_slow(struct context *from, struct context *to, context_then *then, void *a, void *b)
+{
+    if (!((uintptr_t)to->sp & FRESH)) {
+        exchange_exceptions(from, to);
+        return pass(from, to, then, a, b);
+    }
+    context_switch(from, to);
+    return then(a, b);
+}
+#else
+int context_pass(struct context *from, struct context *to, context_then *then, void *a, void *b)
+{
+    context_switch(from, to);
+    return then(a, b);
+}
+#endif
 
 /* The red zone below the saved registers may be in use. */
 #define RED_ZONE 128
@@ -268,7 +382,8 @@ unjudged const void *context_saved(const struct context *c)
 void context_bury(struct context *c)
 {
 #ifdef ASAN
-    __asan_poison_memory_region(c->low, (size_t)((char *)c->sp - RED_ZONE - c->low));
+    char *sp = (char *)((uintptr_t)c->sp & ~FRESH);
+    __asan_poison_memory_region(c->low, (size_t)(sp - RED_ZONE - c->low));
 #endif
     (void)c;
 }

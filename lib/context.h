@@ -9,15 +9,18 @@
 #include "base.h"
 
 struct context {
-    void           *sp; /* as fcontext has it; meaningless while the context runs */
-    struct context *to; /* of its last switch, if that was to a new one */
+    void           *sp;    /* as fcontext has it; meaningless while the context runs */
+    struct context *under; /* its user's: what goes on when this gives control back, or NULL */
+    struct context *to;    /* of its last switch, if that was to a new one */
     void (*entry)(struct context *from);
-    void *exceptions[2]; /* C++: what __cxa_get_globals holds, which belongs to the stack, not to the thread */
+    void       *exceptions[2]; /* C++: what __cxa_get_globals holds, which belongs to the stack, not to the thread */
+    char       *low;           /* the stack; of a thread's own known to AddressSanitizer alone */
+    size_t      size;
+    const void *what;   /* its user's, for reports: the function that runs on it */
+    bool        canary; /* its user's: the guard below the stack is a pattern, to be checked when it is left */
 #if STACK_PER_TASK
-    char  *low; /* the stack, for AddressSanitizer */
-    size_t size;
-    void  *fake_stack;
-    void  *tsan;
+    void *fake_stack;
+    void *tsan;
 #endif
     unsigned valgrind; /* the id of a registered stack */
 };
@@ -29,7 +32,7 @@ void context_make(struct context *c, char *low, char *top, void (*entry)(struct 
 /* The context of the calling thread's own stack: to switch away from and back to. */
 void context_thread(struct context *c);
 
-/* Tells the tools that nobody will switch to it again. */
+/* Tells the tools that nobody will switch to it again, wherever it was left. */
 void context_end(struct context *c);
 
 /* Leaves `from`, which runs, for `to`.  Returns when somebody switches to `from`: that
@@ -38,10 +41,14 @@ void context_end(struct context *c);
 struct context *context_switch(struct context *from, struct context *to);
 
 /* For unwind.c: where the registers of a context that was left are saved.  On x86-64 it points to the address that
- * jump_fcontext goes on at, which has rbp, rbx, r15, r14, r13 and r12 below it and the frame of context_jump
- * above; on aarch64 to d8, with which jump_fcontext begins.  NULL: the context has never run,
+ * jump_fcontext goes on at, in context_jump or context_pass, which has rbp, rbx, r15, r14, r13 and r12 below it and
+ * their frame above; on aarch64 to d8, with which jump_fcontext begins.  NULL: the context has never run,
  * or this version of jump_fcontext is not known. */
 const void *context_saved(const struct context *c);
+
+/* context_switch, then then(a, b), whose result it returns: for two that pass control to and fro all the time. */
+typedef int context_then(void *a, void *b);
+int         context_pass(struct context *from, struct context *to, context_then *then, void *a, void *b);
 
 /* For AddressSanitizer: memory below the saved stack pointer is nobody's until
  * context_revive, as its task has ended. */

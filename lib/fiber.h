@@ -21,15 +21,15 @@ struct fiber {
     char                *floor;   /* above it there is room to run a task in place; UINTPTR_MAX: no place at all */
     struct root         *root;    /* NULL: free */
     struct weft_runtime *runtime; /* for good */
-    const struct waiter *waiter;  /* that stands for it, while it waits */
+    struct context      *current; /* the stack that it is on: its own context, or that of a generator it has resumed */
     /* for whoever has it */
-    ready_link     next;   /* in a ready list, or in a pool */
-    unsigned       avoid;  /* forced migration: the worker, from 1, that it shall not go on on */
-    bool           canary; /* for good */
-    Atomic(bool)   held;   /* somebody looks at it: nobody goes on in it (inspect.c) */
-    struct context context;
-    char          *low; /* of the stack, for good */
-    weft_fn       *fn;  /* of the task that has begun on it */
+    ready_link           next; /* in a ready list, or in a pool */
+    Atomic(bool)         held; /* somebody looks at it: nobody goes on in it (inspect.c) */
+    struct context       context;
+    const struct waiter *waiter; /* that stands for it, while it waits */
+    weft_fn             *fn;     /* of the task that has begun on it */
+    char                *low;    /* of the stack and its guard, for good */
+    unsigned             avoid;  /* forced migration: the worker, from 1, that it shall not go on on */
 };
 
 _Static_assert(offsetof(struct fiber, context.sp) + sizeof(void *) <= CACHE_LINE, "one line");

@@ -33,6 +33,13 @@ static const struct node *above(const struct node *n)
     return (const struct node *)(n->up & ~(uintptr_t)NODE_FLAGS);
 }
 
+/* The frames of a stack, and of those that go on after it: a task that has resumed a generator is below that. */
+static void unwind_below(const struct context *stack, struct inspect_task *seen)
+{
+    for (; stack; stack = stack->under)
+        seen->frames += unwind_context(stack, seen->pcs + seen->frames, INSPECT_FRAMES - seen->frames);
+}
+
 /* Whether a task has begun on the fiber.  The nodes of one that runs may be gone by now, so only one that is
  * suspended is looked at further. */
 unjudged static bool look(const struct weft_runtime *rt, const struct fiber *f, struct inspect_task *seen)
@@ -52,8 +59,10 @@ unjudged static bool look(const struct weft_runtime *rt, const struct fiber *f, 
     seen->root = f->root;
     seen->scope = scope;
     seen->reason = cancel_reason(n);
+    const struct context *stack = f->current;
     if (mine) {
         seen->frames = unwind_self(seen->pcs, INSPECT_FRAMES);
+        unwind_below(stack->under, seen);
         return true;
     }
     const struct waiter *w = f->waiter;
@@ -64,7 +73,7 @@ unjudged static bool look(const struct weft_runtime *rt, const struct fiber *f, 
         seen->object = w->object;
         seen->since = w->since;
     }
-    seen->frames = unwind_context(&f->context, seen->pcs, INSPECT_FRAMES);
+    unwind_below(stack, seen);
     return true;
 }
 

@@ -108,7 +108,7 @@ static int start(weft_runtime **runtime, const struct weft_options *given, bool 
     int error = scope_options(&options, sizeof options, given);
     if (error) return error;
     if (options.workers > IDLE_MAX || options.deadlock < -1 || options.deadlock > 1) return -EINVAL;
-    if (options.stack_size == 0) options.stack_size = STACK_PER_TASK ? 256u << 10 : 64u << 10;
+    if (options.stack_size == 0) options.stack_size = STACK_DEFAULT;
     if (options.stack_size < STACK_SIZE_MIN || options.stack_size > STACK_SIZE_MAX) return -EINVAL;
     platform_init();
     unsigned count = options.workers ? options.workers : min_of(platform_cpus(), IDLE_MAX);

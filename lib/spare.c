@@ -11,10 +11,11 @@ static struct fiber *make_fiber(struct weft_runtime *rt)
     struct fiber *f = fiber_at(stack_top(&rt->stacks, low));
     memset(f, 0, sizeof *f);
     f->low = low;
-    f->canary = canary;
     f->runtime = rt;
+    f->current = &f->context;
     atomic_set(&f->next, 0);
     context_make(&f->context, stack_floor(&rt->stacks, low), (char *)f, rt->loop);
+    f->context.canary = canary;
     add_relaxed(&rt->fibers, 1);
     spare_set_floor(f);
     return f;
@@ -30,7 +31,7 @@ static void end_fiber(struct fiber *f)
 
 void spare_set_floor(struct fiber *f)
 {
-    bool                     never = STACK_PER_TASK || f->root || f->runtime->seeded;
+    bool                     never = STACK_PER_TASK || f->root || f->runtime->seeded || f->current != &f->context;
     const struct stack_pool *stacks = &f->runtime->stacks;
     f->floor = never ? (char *)UINTPTR_MAX : stack_floor(stacks, f->low) + stacks->size / 2;
 }

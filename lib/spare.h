@@ -30,7 +30,8 @@ void spare_trim(struct worker *w);
 void spare_end(struct worker *w);
 void spare_end_shared(struct weft_runtime *rt);
 
-/* May the fiber run an unstarted task in place?  Sets its floor, which follows from its root. */
+/* May the fiber run an unstarted task in place?  Sets its floor, which follows from its root; on a
+ * generator's stack it may not. */
 void spare_set_floor(struct fiber *f);
 
 #endif

@@ -34,6 +34,7 @@ struct stack_slab {
 };
 
 Atomic(enum stack_guard) stack_guard_best = STACK_GUARD_INSTALL;
+Atomic(bool)             stack_canaries;
 static Atomic(uint32_t)  protected_count;
 
 static size_t page_size(void)
@@ -43,16 +44,21 @@ static size_t page_size(void)
 
 void stack_pool_init(struct stack_pool *pool, size_t size)
 {
-    *pool = (struct stack_pool){.size = size, .guard = page_size(), .next_count = SLAB_FIRST};
+    *pool = (struct stack_pool){.size = size, .guard = page_size(), .next_count = SLAB_FIRST, .keep = UINT64_MAX};
+}
+
+static void slab_end(struct stack_slab *slab)
+{
+    sub_relaxed(&protected_count, load_relaxed(&slab->protected));
+    munmap(slab->mapping, slab->mapping_size);
+    free(slab);
 }
 
 void stack_pool_destroy(struct stack_pool *pool)
 {
     for (struct stack_slab *slab = pool->slabs; slab;) {
         struct stack_slab *older = slab->older;
-        sub_relaxed(&protected_count, load_relaxed(&slab->protected));
-        munmap(slab->mapping, slab->mapping_size);
-        free(slab);
+        slab_end(slab);
         slab = older;
     }
     pool->slabs = pool->cold = NULL;
@@ -114,6 +120,7 @@ static bool set_guard(struct stack_pool *pool, struct stack_slab *slab, char *lo
         }
         sub_relaxed(&protected_count, 1);
     }
+    store_relaxed(&stack_canaries, true);
     *(volatile uint64_t *)low = CANARY;
     *(volatile uint64_t *)(low + pool->guard - sizeof(uint64_t)) = CANARY;
     return true;
@@ -150,12 +157,24 @@ void stack_each(struct stack_pool *pool, void (*visit)(char *low, void *arg), vo
     lock_take(&pool->lock);
     struct stack_slab *slab = pool->slabs;
     lock_drop(&pool->lock);
-    for (; slab; slab = slab->older) { /* which never changes, and slabs go with the pool */
+    for (; slab; slab = slab->older) { /* which never changes; the slabs of a pool that keeps all go with the pool */
         lock_take(&pool->lock);
         uint32_t fresh = slab->fresh;
         lock_drop(&pool->lock);
         for (uint32_t i = 0; i < fresh; i++) visit(slab->base + i * pool->size, arg);
     }
+}
+
+/* Takes the slab, of which no stack is in use, out of the pool.  Later slabs are no larger than it was. */
+static void slab_leave(struct stack_pool *pool, struct stack_slab *slab)
+{
+    struct stack_slab **at = &pool->slabs;
+    while (*at != slab) at = &(*at)->older;
+    *at = slab->older;
+    for (at = &pool->cold; *at != slab;) at = &(*at)->next_cold;
+    *at = slab->next_cold;
+    pool->next_count = min_of(pool->next_count, slab->count);
+    store_relaxed(&pool->bytes, load_relaxed(&pool->bytes) - slab->mapping_size);
 }
 
 void stack_put(struct stack_pool *pool, char *low)
@@ -172,13 +191,17 @@ void stack_put(struct stack_pool *pool, char *low)
         slab->next_cold = pool->cold;
         pool->cold = slab;
     }
+    bool spare = slab->free_count == slab->fresh && load_relaxed(&pool->bytes) > pool->keep;
+    if (spare) slab_leave(pool, slab);
     lock_drop(&pool->lock);
+    if (spare) slab_end(slab);
 }
 
-void stack_check(const struct stack_pool *pool, char *low)
+void stack_check(const char *floor)
 {
-    if (*(volatile uint64_t *)low != CANARY || *(volatile uint64_t *)(low + pool->guard - sizeof(uint64_t)) != CANARY)
-        base_die("a task has overflowed its stack of %zu bytes at %p", pool->size, (void *)low);
+    const volatile uint64_t *low = (const volatile uint64_t *)(floor - page_size());
+    if (low[0] != CANARY || ((const volatile uint64_t *)floor)[-1] != CANARY)
+        base_die("the stack above %p has overflowed", (const void *)floor);
 }
 
 /* ---- the report of an overflow ------------------------------------------- */

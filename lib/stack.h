@@ -4,8 +4,9 @@
  * lowest page is a guard: what runs over it faults instead of writing into
  * the neighbour.  Pages are committed when they are first touched.  A stack
  * that is put back cold has given its memory back to the system.  All stacks
- * of a pool are unmapped with the pool.  Any thread may call; a lock is held
- * for the list operation alone.
+ * of a pool are unmapped with the pool; while it maps more than `keep`, a slab is as
+ * soon as none of its stacks is in use.  Any thread may call; a lock is held for the
+ * list operation alone.
  */
 #ifndef WEFT_STACK_H
 #define WEFT_STACK_H
@@ -21,6 +22,7 @@ enum stack_guard {
 
 #define STACK_SIZE_MIN ((size_t)16 << 10)
 #define STACK_SIZE_MAX ((size_t)1 << 30)
+#define STACK_DEFAULT  ((size_t)(STACK_PER_TASK ? 256 : 64) << 10)
 #ifndef STACK_PROTECT_MAX
 #define STACK_PROTECT_MAX 25000u /* of all pools of the process: leaves the program its share of the mappings */
 #endif
@@ -34,6 +36,7 @@ struct stack_pool {
     struct stack_slab *slabs;      /* newest, and so largest, first */
     struct stack_slab *cold;       /* slabs that have free stacks */
     Atomic(uint64_t)   bytes;      /* of address space */
+    uint64_t           keep;       /* of it, when no stack is in use; stack_pool_init: all */
     uint32_t           next_count; /* stacks of the next slab */
 };
 
@@ -66,8 +69,11 @@ static inline char *stack_top(const struct stack_pool *pool, char *low)
     return low + pool->size - ((uintptr_t)low / pool->size * CACHE_LINE) % 2048;
 }
 
-/* Stops the program if the stack has a canary and it is overwritten. */
-void stack_check(const struct stack_pool *pool, char *low);
+/* For a stack that has a canary, by its floor: stops the program if that is overwritten. */
+void stack_check(const char *floor);
+
+/* Whether any stack has had one: what is asked at every switch, as it is seldom so. */
+extern Atomic(bool) stack_canaries;
 
 /* For tests: what the system can do at best; the kind in use otherwise. */
 extern Atomic(enum stack_guard) stack_guard_best;

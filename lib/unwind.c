@@ -19,10 +19,11 @@ static _Unwind_Reason_Code note(struct _Unwind_Context *frame, void *arg)
 }
 
 /* Calls _Unwind_Backtrace(visit, arg), and its unwind table says that its caller is the one that
- * called context_jump for the context whose registers were saved at `saved`, as context_saved has
+ * called jump_fcontext for the context whose registers were saved at `saved`, as context_saved has
  * it.  So the unwinder walks on from here to the suspended stack by itself. */
 void unwind_across(const void *saved, _Unwind_Trace_Fn visit, void *arg) __asm__("weft_unwind_across");
 #if defined(__x86_64__)
+#define ABOVE_CALLER 2 /* this one, and context_jump or context_pass */
 __asm__(".text\n"
         ".p2align 4\n"
         ".hidden weft_unwind_across\n"
@@ -37,14 +38,14 @@ __asm__(".text\n"
         "    movq %rsi, %rdi\n"
         "    movq %rdx, %rsi\n"
         ".cfi_remember_state\n"
-        ".cfi_def_cfa %rbx, 0x10\n" /* above the address to go on at lies where context_jump returns to */
+        ".cfi_def_cfa %rbx, 0x08\n"
         ".cfi_offset %rip, -0x08\n"
-        ".cfi_offset %rbp, -0x18\n"
-        ".cfi_offset %rbx, -0x20\n"
-        ".cfi_offset %r15, -0x28\n"
-        ".cfi_offset %r14, -0x30\n"
-        ".cfi_offset %r13, -0x38\n"
-        ".cfi_offset %r12, -0x40\n"
+        ".cfi_offset %rbp, -0x10\n"
+        ".cfi_offset %rbx, -0x18\n"
+        ".cfi_offset %r15, -0x20\n"
+        ".cfi_offset %r14, -0x28\n"
+        ".cfi_offset %r13, -0x30\n"
+        ".cfi_offset %r12, -0x38\n"
         "    call _Unwind_Backtrace@PLT\n"
         ".cfi_restore_state\n"
         "    popq %rbx\n"
@@ -54,6 +55,7 @@ __asm__(".text\n"
         ".cfi_endproc\n"
         ".size weft_unwind_across,.-weft_unwind_across\n");
 #elif defined(__aarch64__)
+#define ABOVE_CALLER 1
 __asm__(".text\n"
         ".p2align 4\n"
         ".hidden weft_unwind_across\n"
@@ -109,7 +111,7 @@ unsigned unwind_context(const struct context *c, void **pcs, unsigned most)
 {
     const void *saved = context_saved(c);
     if (!saved) return 0;
-    struct trace t = {.pcs = pcs, .most = most, .skip = 1};
+    struct trace t = {.pcs = pcs, .most = most, .skip = ABOVE_CALLER};
     unwind_across(saved, note, &t);
     return t.count;
 }

@@ -32,8 +32,9 @@ static noinline void wait_while_held(struct fiber *f)
 
 static always_inline void switch_to(struct worker *w, struct fiber *to, worker_then *then, void *arg)
 {
-    struct fiber *from = w->fiber;
-    if (unlikely(from->canary)) stack_check(&w->runtime->stacks, from->low);
+    struct fiber   *from = w->fiber;
+    struct context *left = from->current;
+    if (unlikely(load_relaxed(&stack_canaries)) && left->canary) stack_check(left->low);
     w->then = then;
     w->then_arg = arg;
     store_relaxed(&w->left, from);
@@ -42,7 +43,7 @@ static always_inline void switch_to(struct worker *w, struct fiber *to, worker_t
     platform_fence_light(); /* pairs with the heavy one in inspect.c: it sees that `to` runs, or this that it is held */
     if (unlikely(load_relaxed(&to->held))) wait_while_held(to);
     worker_count_one(&w->count.switches);
-    context_switch(&from->context, &to->context);
+    context_switch(left, to->current);
     arrive(worker_self());
 }
 
@@ -241,14 +242,17 @@ bool worker_describe_fault(void *address)
     struct worker *w = worker_self();
     struct fiber  *f = w ? w->fiber : NULL;
     if (!f || !f->node) return false;
-    char              *at = address;
-    struct stack_pool *pool = &w->runtime->stacks;
-    if (at < f->low || at >= stack_floor(pool, f->low)) return false;
-    char name[256], text[512];
-    symbol_describe((const void *)node_task(f->node)->fn, name, sizeof name);
-    int n = snprintf(text, sizeof text,
-                     "weft: stack overflow: the task %s ran over its stack of %zu bytes, %p to %p, at %p; "
-                     "set a larger stack_size\n",
-                     name, pool->size, (void *)f->low, (void *)(f->low + pool->size), address);
+    char                 *at = address;
+    const struct context *c = f->current;
+    const char           *low = c->low - w->runtime->stacks.guard;
+    if (at < low || at >= c->low) return false;
+    size_t size = (size_t)1 << (64 - __builtin_clzl(c->size)); /* the power of two that it is less than */
+    char   name[256], text[512];
+    symbol_describe(c->what ? c->what : (const void *)node_task(f->node)->fn, name, sizeof name);
+    int n =
+        snprintf(text, sizeof text,
+                 "weft: stack overflow: the %s %s ran over its stack of %zu bytes, %p to %p, at %p; "
+                 "set a larger stack_size\n",
+                 c->what ? "generator" : "task", name, size, (const void *)low, (const void *)(low + size), address);
     return write(STDERR_FILENO, text, (size_t)min_of(n, (int)sizeof text - 1)) > 0;
 }

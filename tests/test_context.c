@@ -396,6 +396,67 @@ static void exceptions_belong_to_the_stack(void **state)
     strand_end(&first);
 }
 
+/* ---- passing to and fro ---------------------------------------------------------------------------- */
+
+static int then_add(void *sum, void *number)
+{
+    return *(int *)sum += (int)(uintptr_t)number;
+}
+
+static int passed[2]; /* on the thread's side, and on the other */
+
+static noinline int pass_there(struct context *from, struct context *to, int *sum, int number)
+{
+    return context_pass(from, to, then_add, sum, (void *)(uintptr_t)number);
+}
+
+/* What each passes is added on its own side, whatever is below it on its stack. */
+static noinline bool pass_below(int depth, struct context *from, struct context *to, int *sum, int number)
+{
+    bool below = depth == 0 || pass_below(depth - 1, from, to, sum, number);
+    int  before = *sum;
+
+    return pass_there(from, to, sum, number) == before + number && below;
+}
+
+static bool passes_were_right;
+
+static void enter_and_pass(struct context *from)
+{
+    begin(from);
+    set_exceptions(300);
+    for (passes_were_right = true;; first.turns++) {
+        if (!pass_below(3, &first.context, &here, &passed[1], 7)) passes_were_right = false;
+        if (set_exceptions(300) != 300) passes_were_right = false;
+    }
+}
+
+static void pass_goes_there_and_back(void **state)
+{
+    (void)state;
+    context_thread(&here);
+    strand_make(&first, STACK, enter_and_pass);
+    set_exceptions(100);
+    for (int i = 1; i <= 1000; i++) {
+        assert_true(pass_below(i % 5, &here, &first.context, &passed[0], i));
+        assert_int_equal(set_exceptions(100), 100);
+        /* The same stack by a plain switch. */
+        context_switch(&here, &first.context);
+        assert_int_equal(set_exceptions(100), 100);
+    }
+    assert_true(passes_were_right);
+    assert_true(first.turns > 500);
+    /* All of its passes but the first switch, and but the one that it is in. */
+    int sum = 0;
+    for (int i = 1; i <= 1000; i++) sum += (i % 5 + 1) * i;
+    assert_int_equal(passed[0], sum);
+    int resumes = 1000 + 1000 * 3; /* by switches, and by passes of 1 to 5 at a time */
+    assert_int_equal(passed[1], 7 * (resumes - 1));
+    set_exceptions(0);
+    memset(__cxa_get_globals(), 0, 2 * sizeof(void *));
+    strand_end(&first);
+}
+
 /* ---- for tools ------------------------------------------------------------------------------------ */
 
 /* The assembly at the base of each context, a few dozen bytes. */
@@ -483,6 +544,7 @@ int main(void)
         cmocka_unit_test(switch_keeps_rounding),
 #endif
         cmocka_unit_test(exceptions_belong_to_the_stack),
+        cmocka_unit_test(pass_goes_there_and_back),
         cmocka_unit_test(backtrace_ends_at_the_base),
 #if TEST_ASAN
         cmocka_unit_test(buried_stack_is_nobodys),

@@ -380,6 +380,84 @@ WEFT_API weft_time weft_now(void);
  * cancelling ends it.  Any task; any thread, which blocks. */
 WEFT_API int weft_sleep(weft_time until);
 
+/* ---- generators --------------------------------------------------------- */
+
+/* A coroutine that its holder resumes by hand: a function that stops in the middle to hand out a
+ * value, keeps its stack and its place, and goes on when it is resumed.
+ *
+ *     static int count(weft_gen *self, void *arg)
+ *     {
+ *         for (int i = 0; i < *(int *)arg; i++) {
+ *             int error = weft_gen_yield(self, &i, NULL);
+ *             if (error) return error;
+ *         }
+ *         return 0;
+ *     }
+ *
+ *     weft_gen_create(&gen, count, &ten, sizeof ten);
+ *     while (weft_gen_next(gen, &value) == 1) printf("%d\n", *(int *)value);
+ *     weft_gen_destroy(gen);
+ *
+ * With or without a runtime, from any thread, now from one and then from another; one at a time: -EBUSY
+ * while it runs (for a second resumer, for the body itself, for what the body resumes) and while another
+ * delegates to it.  A value is a pointer, often to a local of the body, and is valid until the
+ * next resume; where a value or what was sent is taken out, NULL says that it is not wanted.
+ *
+ * Resumed by a task the body is that task: its scope, its root and its waits are the task's, and it may
+ * wait as the task may; the task may go on on another worker then.  A body does not yield, or
+ * return, with a scope open that it has opened; that stops the program.
+ *
+ * Its stack is as large as those of the runtime whose task creates it, 64 KiB (256 KiB with a sanitizer)
+ * in a plain thread; it is committed page by page, so a generator that stands at its yield takes about a
+ * page.  -EINVAL for a NULL generator. */
+typedef struct weft_gen weft_gen;
+
+/* What it returns is the generator's result: 0 or more is success, negative an error. */
+typedef int weft_gen_fn(weft_gen *self, void *arg);
+
+/* Makes a generator of fn(self, arg), on a copy of the `size` bytes at arg (size 0: on arg itself).  Nothing
+ * of it runs before the first resume.  -EINVAL, -ENOMEM; *gen is NULL then. */
+WEFT_API int weft_gen_create(weft_gen **gen, weft_gen_fn *fn, const void *arg, size_t size);
+
+/* Resumes it until it yields or ends.  1: *value is what it yields.  0: it has ended, now or before.
+ * Negative: it has ended with this error; that is said once, then 0.  -EBUSY: above. */
+WEFT_API int weft_gen_next(weft_gen *gen, void **value);
+
+/* The same, and the yield at which it stands gives `sent`.  -EINVAL for one that stands at no
+ * yield yet, unless sent is NULL. */
+WEFT_API int weft_gen_send(weft_gen *gen, void *sent, void **value);
+
+/* The same, and the yield at which it stands fails with `error`, which is negative, else -EINVAL.  One that has
+ * not begun ends without having run; then, and when it has ended before, the error comes back. */
+WEFT_API int weft_gen_throw(weft_gen *gen, int error, void **value);
+
+/* Asks it to end: the yield at which it stands fails with -ECANCELED.  0 when it has ended, however
+ * (weft_gen_result tells), now or before; -EBUSY when it yields again instead, and lives on.  One that has
+ * not begun ends without having run. */
+WEFT_API int weft_gen_close(weft_gen *gen);
+
+/* Whether it has ended.  Any thread, also while it runs. */
+WEFT_API bool weft_gen_done(const weft_gen *gen);
+
+/* Its result; -EAGAIN while it has not ended; -ECANCELED if it ended without having begun. */
+WEFT_API int weft_gen_result(const weft_gen *gen);
+
+/* Closes it, once, and frees it, even if it yields again; what is on its stack is gone then, and a generator to
+ * which it still delegates is free to be resumed again.  A generator that delegates to the one destroyed goes on as if that
+ * had been closed.  NULL: nothing.  One that runs stops the program. */
+WEFT_API void weft_gen_destroy(weft_gen *gen);
+
+/* By its body: hands `value` out and waits to be resumed.  0, and in *sent what was sent (NULL after
+ * weft_gen_next); or the error that was thrown in.  Not by anybody else: -EPERM. */
+WEFT_API int weft_gen_yield(weft_gen *self, void *value, void **sent);
+
+/* By its body: delegates to `inner` until that ends, and gives its result.  What inner yields goes to whoever
+ * resumes self; what is sent and thrown in goes to inner, and so does closing: then the result is -ECANCELED,
+ * whatever inner made of it.  However deep generators delegate, to resume them costs the same.  For an inner that has
+ * ended, its result at once.  It need not be at its beginning.  Inner stays its owner's to destroy.
+ * -EBUSY: inner runs, or another delegates to it.  -EPERM as with weft_gen_yield. */
+WEFT_API int weft_gen_yield_from(weft_gen *self, weft_gen *inner);
+
 /* ---- looking inside ------------------------------------------------------ */
 
 /* Counts since the runtime started, then gauges.  They are read one by one

@@ -2,8 +2,8 @@
 #include "clock.h"
 #include "memory.h"
 #include "progress.h"
+#include "walk.h"
 
-#include <fts.h>
 #include <stdbool.h>
 #include <sys/stat.h>
 
@@ -82,38 +82,51 @@ static void keep_evenly(struct files *files, size_t most)
     files->count = kept;
 }
 
+static int find_below(struct files *files, size_t *room, const char *dir, dev_t device)
+{
+    struct walk_place place = {dir, device};
+    weft_gen         *walk;
+    void             *value;
+    int               error = weft_gen_create(&walk, walk_below, &place, sizeof place);
+    if (error) return error;
+    while ((error = weft_gen_next(walk, &value)) == 1) {
+        const struct walk_file *found = value;
+        if (!found->status) files->unreadable++;
+        if (!found->status || !S_ISREG(found->status->st_mode)) continue;
+        files->file = memory_grow(files->file, files->count, room, sizeof *files->file);
+        files->file[files->count++] = (struct file){
+            .path = memory_string(found->path),
+            .size = (uint64_t)found->status->st_size,
+            .prefix = prefix_length(found->path, strlen(dir)),
+        };
+        progress_add(1, clock_now());
+    }
+    weft_gen_destroy(walk);
+    return error;
+}
+
 int files_find(struct files *files, char *const dirs[], size_t most)
 {
     *files = (struct files){0};
     for (char *const *dir = dirs; *dir; dir++) {
-        struct stat stat_;
-        if (stat(*dir, &stat_) < 0 || !S_ISDIR(stat_.st_mode)) {
+        struct stat status;
+        if (stat(*dir, &status) < 0 || !S_ISDIR(status.st_mode)) {
             fprintf(stderr, "weft-demo: %s: is not a directory that can be read\n", *dir);
             return -1;
         }
     }
 
     progress_begin("looking for files", 0);
-    /* A DIR that is itself a link is meant: FTS_COMFOLLOW. */
-    FTS *walk = fts_open(dirs, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR | FTS_XDEV, NULL);
-    if (!walk) {
-        perror("weft-demo: fts_open");
-        return -1;
+    size_t room = 0;
+    for (char *const *dir = dirs; *dir; dir++) {
+        struct stat status;
+        /* A DIR that is itself a link is meant. */
+        int error = stat(*dir, &status) < 0 ? -errno : find_below(files, &room, *dir, status.st_dev);
+        if (error) {
+            fprintf(stderr, "weft-demo: %s: %s\n", *dir, strerror(-error));
+            return -1;
+        }
     }
-    size_t room = 0, dir_length = 0;
-    for (FTSENT *entry; (entry = fts_read(walk));) {
-        if (entry->fts_level == 0) dir_length = entry->fts_pathlen;
-        if (entry->fts_info == FTS_DNR || entry->fts_info == FTS_NS || entry->fts_info == FTS_ERR) files->unreadable++;
-        if (entry->fts_info != FTS_F || !S_ISREG(entry->fts_statp->st_mode)) continue;
-        files->file = memory_grow(files->file, files->count, &room, sizeof *files->file);
-        files->file[files->count++] = (struct file){
-            .path = memory_string(entry->fts_path),
-            .size = (uint64_t)entry->fts_statp->st_size,
-            .prefix = prefix_length(entry->fts_path, dir_length),
-        };
-        progress_add(1, clock_now());
-    }
-    fts_close(walk);
 
     files->found = files->count;
     if (files->count) qsort(files->file, files->count, sizeof *files->file, by_path);
