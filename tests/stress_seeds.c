@@ -5,8 +5,8 @@
  *
  * The seed makes the schedule, and also what each actor does.  Whatever that is:
  * each element that was sent is received once, or still there at the end; a receiver sees a
- * sender's in their order; no call gives up without its reason, nor early; and
- * the same seed does it all again.
+ * sender's in their order; locks keep apart whom they should; a signal goes to one who
+ * takes it; no call gives up without its reason, nor early; and the same seed does it all again.
  */
 #include "support.h"
 
@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ACTORS = 24, FIRST_ACTORS = 5, CHANS = 4, MOST_CASES = 4, STEPS = 8, MOST_ITEMS = 64 };
+enum { ACTORS = 24, FIRST_ACTORS = 5, CHANS = 4, MOST_CASES = 4, STEPS = 8, MOST_ITEMS = 64, SEM_COUNT = 2 };
 
 struct item {
     unsigned sender, chan, number;
@@ -35,6 +35,16 @@ struct world {
     uint64_t    received[ACTORS][CHANS]; /* a bit for each number */
     int         newest[ACTORS][ACTORS][CHANS];
     unsigned    actors, begun, ended;
+    weft_mutex  mutex;
+    unsigned    owners; /* at most 1 */
+    weft_cond   cond;   /* of the mutex: tickets have come */
+    unsigned    tickets, given, taken;
+    weft_rwlock rwlock;
+    unsigned    readers, writers;
+    weft_sem    sem;
+    unsigned    inside; /* at most SEM_COUNT */
+    weft_once   once;
+    unsigned    once_calls;
 };
 
 /* Who does something; what it does follows from its own chance, when it does it from the seed. */
@@ -225,6 +235,206 @@ static void step_yield(struct actor *self)
     tell(self, "yield", 0, weft_check());
 }
 
+/* ---- what is shared ---------------------------------------------------------------------- */
+
+/* While something is held, so that others come and find it so. */
+static void linger(struct actor *self)
+{
+    switch (below(self, 3)) {
+    case 0: weft_yield(); break;
+    case 1: weft_sleep(weft_now() + below(self, WEFT_MS)); break;
+    default: break;
+    }
+}
+
+static void lock(struct actor *self)
+{
+    if (below(self, 4) || !weft_mutex_trylock(&self->world->mutex)) weft_mutex_lock(&self->world->mutex);
+    expect(self->world, self->world->owners++ == 0);
+}
+
+static void unlock(struct actor *self)
+{
+    expect(self->world, --self->world->owners == 0);
+    weft_mutex_unlock(&self->world->mutex);
+}
+
+static void step_mutex(struct actor *self)
+{
+    lock(self);
+    tell(self, "lock", 0, 0);
+    linger(self);
+    unlock(self);
+}
+
+static void step_ticket(struct actor *self)
+{
+    struct world *world = self->world;
+
+    lock(self);
+    unsigned count = 1 + below(self, 2);
+    world->tickets += count;
+    world->given += count;
+    if (count == 1) weft_cond_signal(&world->cond);
+    else weft_cond_broadcast(&world->cond);
+    tell(self, "ticket", count, world->tickets);
+    unlock(self);
+}
+
+static void step_cond(struct actor *self)
+{
+    struct world *world = self->world;
+    weft_time     deadline = any_deadline(self);
+    int           result = 0;
+
+    lock(self);
+    while (!world->tickets && result == 0) {
+        int before = weft_check();
+        world->owners--;
+        result = weft_cond_wait(&world->cond, &world->mutex, deadline);
+        expect(world, world->owners++ == 0);
+        if (result != 0) judge(self, result, deadline, before);
+    }
+    tell(self, "cond", world->tickets, result);
+    if (world->tickets) {
+        world->tickets--;
+        world->taken++;
+    }
+    unlock(self);
+}
+
+static void step_rwlock(struct actor *self)
+{
+    struct world *world = self->world;
+    bool          writes = below(self, 2), tries = below(self, 4) == 0;
+
+    if (writes) {
+        if (!tries || !weft_rwlock_trywrlock(&world->rwlock)) weft_rwlock_wrlock(&world->rwlock);
+        expect(world, world->writers++ == 0 && world->readers == 0);
+        tell(self, "write", 0, 0);
+        linger(self);
+        expect(world, --world->writers == 0 && world->readers == 0);
+    } else {
+        if (!tries || !weft_rwlock_tryrdlock(&world->rwlock)) weft_rwlock_rdlock(&world->rwlock);
+        expect(world, world->readers++ < ACTORS && world->writers == 0);
+        tell(self, "read", 0, world->readers);
+        linger(self);
+        expect(world, world->readers-- > 0 && world->writers == 0);
+    }
+    weft_rwlock_unlock(&world->rwlock);
+}
+
+static void step_sem(struct actor *self)
+{
+    weft_time deadline = any_deadline(self);
+    int       before = weft_check();
+    int       result = weft_sem_wait(&self->world->sem, deadline);
+
+    tell(self, "sem", self->world->inside, result);
+    if (result != 0) {
+        judge(self, result, deadline, before);
+        return;
+    }
+    expect(self->world, self->world->inside++ < SEM_COUNT);
+    linger(self);
+    self->world->inside--;
+    weft_sem_post(&self->world->sem);
+}
+
+static void count_once(void *arg)
+{
+    struct actor *self = arg;
+
+    linger(self);
+    self->world->once_calls++;
+}
+
+static void step_once(struct actor *self)
+{
+    weft_once_call(&self->world->once, count_once, self);
+    tell(self, "once", 0, self->world->once_calls);
+    expect(self->world, self->world->once_calls == 1);
+}
+
+/* All in the frame of the one who waits, who is gone as soon as he has seen it. */
+struct signals {
+    weft_group   group;
+    weft_event   event;
+    weft_future  future;
+    weft_barrier barrier;
+    unsigned     done;
+};
+
+struct helper {
+    struct signals *signals;
+    weft_time       duration;
+    unsigned        index;
+    bool            barrier;
+    int             arrived;
+};
+
+static int help(void *arg)
+{
+    struct helper *self = arg;
+
+    weft_sleep(weft_now() + self->duration); /* for less, if cancelled */
+    if (self->barrier) self->arrived = weft_barrier_wait(&self->signals->barrier);
+    self->signals->done++;
+    if (self->index > 0) {
+        weft_event_set(&self->signals->event);
+        weft_future_set(&self->signals->future, 77);
+    }
+    weft_group_done(&self->signals->group);
+    return 0;
+}
+
+static int wait_for_help(struct signals *signals, unsigned which, weft_time deadline)
+{
+    intptr_t value = 77;
+    int      result;
+
+    switch (which) {
+    case 0: return weft_group_wait(&signals->group, deadline);
+    case 1: return weft_event_wait(&signals->event, deadline);
+    default: result = weft_future_await(&signals->future, &value, deadline); break;
+    }
+    return value == 77 ? result : -EBADMSG;
+}
+
+static void step_signals(struct actor *self)
+{
+    enum { HELPERS = 2 };
+    struct signals signals = {.done = 0};
+    struct helper  helpers[HELPERS];
+    weft_task      tasks[HELPERS];
+    bool           barrier = below(self, 3) == 0;
+    int            arrived = 0;
+
+    weft_barrier_init(&signals.barrier, HELPERS + 1);
+    weft_group_add(&signals.group, HELPERS);
+    for (unsigned i = 0; i < HELPERS; i++) {
+        helpers[i] = (struct helper){&signals, below(self, WEFT_MS), i, barrier, 0};
+        weft_spawn(&tasks[i], help, &helpers[i]);
+    }
+    if (barrier) {
+        arrived = weft_barrier_wait(&signals.barrier);
+        tell(self, "barrier", 0, arrived);
+        if (arrived < 0) expect(self->world, arrived == weft_check());
+    }
+    for (unsigned which = below(self, 3); which < 3; which++) {
+        weft_time deadline = any_deadline(self);
+        int       before = weft_check();
+        int       result = wait_for_help(&signals, which, deadline);
+        tell(self, "help", which, result);
+        if (result == 0) expect(self->world, signals.done >= (which == 0 ? HELPERS : 1));
+        else judge(self, result, deadline, before);
+    }
+    for (unsigned i = 0; i < HELPERS; i++) weft_await(&tasks[i]);
+    expect(self->world, weft_group_wait(&signals.group, 0) == 0 && weft_event_wait(&signals.event, 0) == 0);
+    if (barrier && arrived >= 0 && helpers[0].arrived >= 0 && helpers[1].arrived >= 0)
+        expect(self->world, arrived + helpers[0].arrived + helpers[1].arrived == 1);
+}
+
 /* ---- others ----------------------------------------------------------------------------- */
 
 static int act(void *arg)
@@ -304,11 +514,12 @@ static void step_spawn(struct actor *self)
 static void step(struct actor *self)
 {
     static void (*const steps[])(struct actor *) = {
-        step_send,  step_recv,  step_select, step_send,  step_recv,  step_select,
-        step_close, step_sleep, step_yield,  step_scope, step_spawn,
+        step_send,  step_recv,  step_select,  step_send,   step_recv,  step_select, step_close,
+        step_sleep, step_yield, step_mutex,   step_ticket, step_cond,  step_cond,   step_rwlock,
+        step_sem,   step_once,  step_signals, step_scope,  step_scope, step_spawn,  step_spawn,
     };
 
-    steps[below(self, TEST_LENGTH(steps) - (self->depth > 0 ? 0 : 2))](self);
+    steps[below(self, TEST_LENGTH(steps) - (self->depth > 0 ? 0 : 4))](self);
 }
 
 /* ---- the whole ---------------------------------------------------------------------------- */
@@ -328,6 +539,10 @@ static void check_all(struct world *world)
         weft_chan_destroy(world->chans[chan]);
     }
     expect(world, world->begun == world->ended);
+    expect(world, world->given == world->taken + world->tickets);
+    expect(world, weft_mutex_trylock(&world->mutex));
+    expect(world, weft_rwlock_trywrlock(&world->rwlock));
+    for (int i = 0; i <= SEM_COUNT; i++) expect(world, weft_sem_wait(&world->sem, 0) == (i < SEM_COUNT ? 0 : -EAGAIN));
 }
 
 static int play(void *arg)
@@ -338,6 +553,7 @@ static int play(void *arg)
 
     for (unsigned i = 0; i < CHANS; i++)
         if (weft_chan_create(&world->chans[i], sizeof(struct item), i) != 0) abort();
+    weft_sem_init(&world->sem, SEM_COUNT);
     world->actors = 1;
     expect(world, weft_scope_open(&scope, WEFT_SCOPE(.deadline = weft_now() + 3 * WEFT_SEC)) == 0);
     for (unsigned i = 0; i < FIRST_ACTORS; i++) {
