@@ -54,7 +54,8 @@ enum idle_role idle_enter(struct idle *idle, unsigned me)
             next = ((next & ~TOP_MASK) | (me + 1)) + TAG_ONE;
             role = IDLE_SLEEP;
         }
-        /* release: pairs with the acquires in idle_leave and idle_call; promote then sees `below`. */
+        /* release: pairs with the acquires in idle_leave and idle_call; promote then sees `below`.  And with the
+         * fences in idle_lie_down and idle_leave: the watch then sees the timers that this one has started. */
     } while (!cas_release(&idle->word, &word, next));
     return role;
 }
@@ -97,8 +98,8 @@ bool idle_lie_down(struct idle *idle, unsigned me)
     do next = with_watch(word, DOZING, me + 1);
     /* release: pairs with the acquire in idle_expect, for `until`. */
     while (!cas_release(&idle->word, &word, next));
-    /* Pairs with the fences in idle_notify and idle_expect: either the caller, who looks again now, sees the
-     * work or the timer, or whoever made it sees that the watch dozes. */
+    /* Pairs with the fence in idle_notify, and with idle_enter before idle_expect: either the caller, who looks
+     * again now, sees the work or the timer, or whoever made it sees that the watch dozes. */
     fence_seq();
     return running(word) == 0;
 }
@@ -147,8 +148,8 @@ enum idle_left idle_leave(struct idle *idle, bool more)
         next += RUN_ONE;
     } while (!cas_acquire(&idle->word, &word, next)); /* as above, when it fails */
     if (left == IDLE_SUCCEEDED) rouse(idle, seat);
-    /* Pairs with the fences in idle_notify and idle_expect: either the caller, who looks again now, sees the
-     * work or the timer, or whoever made it sees that nobody watches. */
+    /* Pairs with the fence in idle_notify, and with idle_enter before idle_expect: either the caller, who looks
+     * again now, sees the work or the timer, or whoever made it sees that nobody watches. */
     if (left == IDLE_UNWATCHED) fence_seq();
     return left;
 }
@@ -173,7 +174,9 @@ bool idle_call(struct idle *idle)
 
 bool idle_expect(struct idle *idle, int64_t when)
 {
-    fence_seq(); /* pairs with idle_lie_down, and with idle_leave */
+    /* Needs no fence: idle_enter has changed this very word since the timer was started, so the watch's next
+     * change of it comes before that one, and is seen here, or after it, and the watch sees the timer.  acquire:
+     * pairs with idle_lie_down, for `until`. */
     uint64_t word = load_acquire(&idle->word);
     if ((word & WATCH_MASK) == DOZING && when >= load_relaxed(&idle->until)) return false;
     return idle_call(idle);

@@ -71,9 +71,9 @@ enum idle_left idle_leave(struct idle *idle, bool more);
  * appoints one, unless one is awake.  True: somebody was woken. */
 bool idle_call(struct idle *idle);
 
-/* A worker that is to sleep has a timer that expires then, and timers_next shows it.  Whoever watches
- * will look at it in time; if the watch would get up too late, it is woken, and if there is none, one is
- * appointed.  True: somebody was woken. */
+/* After IDLE_SLEEP: the worker has a timer that expires then, and timers_next showed it before idle_enter.
+ * Whoever watches will look at it in time: if the watch would get up too late it is woken, and if there is
+ * none one is appointed.  True: somebody was woken. */
 bool idle_expect(struct idle *idle, int64_t when);
 
 /* Anybody has made work, and a place that idle workers look at shows it.

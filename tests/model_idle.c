@@ -12,38 +12,76 @@
 
 #define WORKERS 3
 
+#define NEVER INT64_MAX
+#define DOZE  100 /* as long as a watch dozes while others run */
+
 static unsigned expiries; /* how many more timeouts may be over before anything else has happened */
+static int64_t  now;      /* goes on by the dozes that nobody has ended */
+static unsigned wakes;
+static unsigned starting; /* timers to come, until their workers sleep or watch: time stands still for them */
 
 void platform_futex_wait(Atomic(uint32_t) *word, uint32_t value, int64_t timeout)
 {
-    if (timeout < 0) model_futex_wait(word, value);
-    else if (expiries > 0 && model_choose(2)) expiries--;
-    else atomic_pause(); /* it goes on when something has happened, or when nobody else can */
+    if (timeout < 0) {
+        model_futex_wait(word, value);
+        return;
+    }
+    unsigned before = wakes;
+    if (expiries > 0 && model_choose(2)) {
+        expiries--;
+    } else { /* it goes on with the token, or when nobody else can */
+        model_spin();
+        if (load_relaxed(word) != value) return;
+        atomic_pause();
+    }
+    if (wakes == before && starting == 0) now += timeout;
 }
 
 void platform_futex_wake(Atomic(uint32_t) *word, int count)
 {
+    wakes++;
     model_futex_wake(word, count);
 }
 
 static struct idle      idle;
 static struct idle_seat seats[WORKERS];
-static Atomic(uint32_t) work;     /* the shared queue */
-static unsigned         done;     /* of all that was put there */
-static Atomic(uint32_t) begun;    /* the same, when it is to be done together */
-static unsigned         puts;     /* that the program makes, from the beginning */
-static unsigned         watching; /* how many think that they watch */
+static Atomic(uint32_t) work;              /* the shared queue */
+static Atomic(int64_t)  timers[WORKERS];   /* the moment of each worker's, or NEVER */
+static int64_t          timeouts[WORKERS]; /* of the doze to come */
+static bool             punctual;          /* no timer may be late */
+static unsigned         done;              /* of all that was put there */
+static Atomic(uint32_t) begun;             /* the same, when it is to be done together */
+static unsigned         puts;              /* that the program makes, from the beginning */
+static unsigned         watching;          /* how many think that they watch */
 static bool             together; /* an item ends when all have begun, so that one worker alone is not enough */
 
 /* ---- a worker, after search_work and watch in lib/search.c ------------------------ */
 
-enum stage { RUNS, SLEEPS, WATCHES, LIES_DOWN, DOZES, DOZES_FOR_GOOD, ENDS };
+enum stage { RUNS, SLEEPS, WATCHES, LIES_DOWN, DOZES, ENDS };
 
 static bool take(void)
 {
     uint32_t there = load_relaxed(&work);
     while (there > 0)
         if (cas_relaxed(&work, &there, there - 1)) return true;
+    return false;
+}
+
+static int64_t next_timer(void)
+{
+    int64_t next = NEVER;
+    for (unsigned i = 0; i < WORKERS; i++) next = min_of(next, load_relaxed(&timers[i]));
+    return next;
+}
+
+static bool expire(void)
+{
+    for (unsigned i = 0; i < WORKERS; i++) {
+        int64_t when = load_relaxed(&timers[i]);
+        if (when > now || !cas_relaxed(&timers[i], &when, NEVER)) continue;
+        model_assert(!punctual || when == now, "a timer is late");
+        return true;
+    }
     return false;
 }
 
@@ -60,7 +98,18 @@ static void leave(bool more)
 {
     watching--;
     enum idle_left left = idle_leave(&idle, more);
-    if (left == IDLE_UNWATCHED && load_relaxed(&work) > 0) idle_call(&idle);
+    if (left == IDLE_UNWATCHED && (load_relaxed(&work) > 0 || next_timer() != NEVER)) idle_call(&idle);
+}
+
+static enum stage go_idle(unsigned me)
+{
+    if (idle_enter(&idle, me) == IDLE_SLEEP) {
+        int64_t own = load_relaxed(&timers[me]);
+        if (own != NEVER) idle_expect(&idle, own);
+        return SLEEPS;
+    }
+    model_assert(watching++ == 0, "two watch");
+    return WATCHES;
 }
 
 static enum stage stage_after(enum stage stage, unsigned me)
@@ -68,10 +117,7 @@ static enum stage stage_after(enum stage stage, unsigned me)
     switch (stage) {
     case RUNS:
         while (take()) do_it();
-        if (idle_closed(&idle)) return ENDS;
-        if (idle_enter(&idle, me) == IDLE_SLEEP) return SLEEPS;
-        model_assert(watching++ == 0, "two watch");
-        return WATCHES;
+        return idle_closed(&idle) ? ENDS : go_idle(me);
     case SLEEPS:
         if (!idle_sleep(&idle, me)) return ENDS;
         model_assert(watching++ == 0, "two watch");
@@ -81,22 +127,34 @@ static enum stage stage_after(enum stage stage, unsigned me)
             leave(false);
             return ENDS;
         }
-        if (!take()) return LIES_DOWN;
+        if (!take() && !expire()) return LIES_DOWN;
         leave(load_relaxed(&work) > 0);
         do_it();
         return RUNS;
-    case LIES_DOWN:
-        stage = idle_lie_down(&idle, me) ? DOZES_FOR_GOOD : DOZES;
-        if (load_relaxed(&work) == 0 && !idle_closed(&idle)) return stage;
-        idle_undoze(&idle, me);
-        return WATCHES;
-    default: idle_doze(&idle, me, 0, stage == DOZES ? 1 : -1); return WATCHES;
+    case LIES_DOWN: {
+        bool    final = idle_lie_down(&idle, me);
+        int64_t due = next_timer();
+        if (due != NEVER) due -= now;
+        if (load_relaxed(&work) > 0 || idle_closed(&idle) || due <= 0) {
+            idle_undoze(&idle, me);
+            return WATCHES;
+        }
+        timeouts[me] = due < DOZE || (final && due != NEVER) ? due : final ? -1 : DOZE;
+        return DOZES;
+    }
+    default: idle_doze(&idle, me, now, timeouts[me]); return WATCHES;
     }
 }
 
 static void live_from(enum stage stage)
 {
     while (stage != ENDS) stage = stage_after(stage, (unsigned)model_self());
+}
+
+static void live_until_one_is_done(enum stage stage)
+{
+    do stage = stage_after(stage, (unsigned)model_self());
+    while (stage != RUNS);
 }
 
 static void run(void)
@@ -111,7 +169,7 @@ static void watch(void)
 
 static void doze(void)
 {
-    live_from(DOZES_FOR_GOOD);
+    live_from(DOZES);
 }
 
 static void asleep(void)
@@ -183,15 +241,81 @@ static void watch_and_call(void)
 static void asleep_for_one(void)
 {
     model_assert(idle_sleep(&idle, (unsigned)model_self()), "nobody has closed");
-    enum stage stage = WATCHES;
     watching++;
-    while (stage != RUNS) stage = stage_after(stage, (unsigned)model_self());
+    live_until_one_is_done(WATCHES);
 }
 
+/* Until it gets up by itself, as while somebody runs. */
 static void doze_for_one(void)
 {
-    enum stage stage = DOZES;
-    while (stage != RUNS) stage = stage_after(stage, (unsigned)model_self());
+    timeouts[0] = DOZE;
+    live_until_one_is_done(DOZES);
+}
+
+static void doze_a_while(void)
+{
+    timeouts[0] = DOZE;
+    live_from(DOZES);
+}
+
+/* A shorter while than the next. */
+static void doze_shortly(void)
+{
+    timeouts[0] = DOZE / 2;
+    live_from(DOZES);
+}
+
+/* ---- timers ---------------------------------------------------------------- */
+
+static void start_timer(int64_t when)
+{
+    store_relaxed(&timers[model_self()], when);
+}
+
+static enum stage go_idle_with_timer(void)
+{
+    enum stage stage = go_idle((unsigned)model_self());
+    starting--;
+    return stage;
+}
+
+/* A worker whose task begins to wait until then goes idle. */
+static void wait_until_ten(void)
+{
+    start_timer(10);
+    live_from(go_idle_with_timer());
+}
+
+static void wait_until_twenty(void)
+{
+    start_timer(20);
+    live_from(go_idle_with_timer());
+}
+
+static void wait_until_seventy(void)
+{
+    start_timer(70);
+    live_from(go_idle_with_timer());
+}
+
+static void wait_until_ten_for_one(void)
+{
+    start_timer(10);
+    live_until_one_is_done(go_idle_with_timer());
+}
+
+/* As one that nobody watches: something else goes on here, so it calls, as it was told to. */
+static void start_timer_and_call(void)
+{
+    start_timer(10);
+    idle_call(&idle);
+    starting--;
+}
+
+/* Has found work, does it for longer than the program takes, and is not told to call any more. */
+static void watch_and_compute(void)
+{
+    live_until_one_is_done(WATCHES);
 }
 
 /* The end of a call from before: worker 0 has been the watch, has found work by itself and sleeps again. */
@@ -217,11 +341,6 @@ static void turn_the_pile(void)
 static void call(void)
 {
     idle_call(&idle);
-}
-
-static void doze_with_timeout(void)
-{
-    live_from(DOZES);
 }
 
 static void close_all(void)
@@ -252,7 +371,13 @@ static void begin(unsigned count, unsigned will_put)
     atomic_set(&begun, 0);
     puts = will_put;
     done = watching = expiries = 0;
-    together = false;
+    together = punctual = false;
+    now = 0;
+    wakes = starting = 0;
+    for (unsigned i = 0; i < WORKERS; i++) {
+        atomic_set(&timers[i], NEVER);
+        timeouts[i] = -1;
+    }
 }
 
 static void watched(unsigned count, unsigned will_put, unsigned sleeping)
@@ -406,6 +531,70 @@ static void one_dozes_while_one_runs(void)
     expiries = 1;
 }
 
+static void punctually(unsigned to_come)
+{
+    punctual = true;
+    starting = to_come;
+}
+
+static void one_watches_a_timer_to_come(void)
+{
+    watched(2, 1, 0);
+    punctually(1);
+}
+
+static void one_dozes_a_timer_to_come(void)
+{
+    one_watches_a_timer_to_come();
+    idle_lie_down(&idle, 0);
+    timeouts[0] = DOZE;
+}
+
+/* Worker 0 may get up at any time, and lie down anew. */
+static void one_dozes_twice_a_timer_to_come(void)
+{
+    one_dozes_a_timer_to_come();
+    expiries = 1;
+}
+
+/* Worker 0 watches, and there is something to do as well. */
+static void one_watches_work_and_a_timer_to_come(void)
+{
+    watched(2, 2, 0);
+    put();
+    punctually(1);
+}
+
+static void one_watches_two_timers_to_come(void)
+{
+    watched(3, 2, 0);
+    punctually(2);
+}
+
+static void one_watches_a_timer_and_work_to_come(void)
+{
+    watched(2, 2, 0);
+    punctually(1);
+}
+
+/* Worker 0 dozes until 10, when its own timer comes; worker 1 runs. */
+static void one_dozes_until_ten(void)
+{
+    watched(2, 2, 0);
+    punctually(1);
+    atomic_set(&timers[0], 10);
+    idle_lie_down(&idle, 0);
+    atomic_set(&idle.until, 10);
+    timeouts[0] = 10;
+}
+
+/* Worker 0 sleeps, nobody watches, and worker 1, which runs, has a timer to start. */
+static void one_sleeps_unwatched_a_timer_to_come(void)
+{
+    one_sleeps_unwatched();
+    punctually(1);
+}
+
 /* ---- after ----------------------------------------------------------------- */
 
 static void all_done(void)
@@ -495,13 +684,26 @@ static const struct model_program programs[] = {
     PROGRAM("a timeout and a late token", one_dozes_while_one_runs, done_and_counted, doze_for_one, outside,
             late_token),
 
+    AT_REST("a timer, against lie down", one_watches_a_timer_to_come, 2, 3, watch, wait_until_ten),
+    AT_REST("a timer, against a doze", one_dozes_a_timer_to_come, 2, 3, doze, wait_until_ten),
+    AT_REST("a timer, against a second doze", one_dozes_twice_a_timer_to_come, 2, 2, doze_shortly, wait_until_seventy),
+    AT_REST("two timers, against lie down", one_watches_two_timers_to_come, 3, 1, watch, wait_until_ten,
+            wait_until_twenty),
+    AT_REST("a later timer, against a doze", one_dozes_until_ten, 2, 2, doze, wait_until_twenty),
+    AT_REST("a timer, and work from outside", one_watches_a_timer_and_work_to_come, 2, 1, watch, wait_until_ten,
+            outside),
+    PROGRAM("a timer, and the watch leaves", one_watches_work_and_a_timer_to_come, done_and_counted, watch_and_compute,
+            wait_until_ten_for_one),
+    PROGRAM("a timer of one who is not watched", one_sleeps_unwatched_a_timer_to_come, done_and_counted, asleep_for_one,
+            start_timer_and_call),
+
     PROGRAM("close, one watches", one_watches_to_close, all_done, watch, close_all),
     PROGRAM("close, one dozes, two sleep", three_dozing, all_done, doze, asleep, asleep, close_all),
     PROGRAM("close, one watches, two sleep", three_watched, all_done, watch, asleep, asleep, close_all),
-    PROGRAM("close, one dozes with a timeout, one sleeps", one_dozes_with_timeout_to_close, all_done, doze_with_timeout,
+    PROGRAM("close, one dozes with a timeout, one sleeps", one_dozes_with_timeout_to_close, all_done, doze_a_while,
             asleep, close_all),
     PROGRAM("close, one dozes, one runs", one_dozes_one_runs_to_close, all_done, doze, run, close_all),
-    PROGRAM("close, with work left", one_dozes_one_runs_to_close, NULL, doze_with_timeout, run, put_and_close),
+    PROGRAM("close, with work left", one_dozes_one_runs_to_close, NULL, doze_a_while, run, put_and_close),
     PROGRAM("close, two run", two_run_to_close, all_done, run, run, close_all),
     PROGRAM("close after work", one_watches_one_sleeps_to_close, all_done, watch, asleep, close_after_work),
 };
