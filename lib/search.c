@@ -84,15 +84,16 @@ static ready_t steal(struct worker *w)
     return 0;
 }
 
-/* What a worker has been seen with: while it switches it takes care of its next task itself. */
-struct seen {
-    struct worker *victim;
-    uint64_t       switches;
+enum ask_how {
+    ASK_FIRST, /* and notes how far each has come */
+    ASK_AGAIN,
+    ASK_FORCE, /* long enough has passed since the first time: who does not answer is not asked any more, and who has
+                  not moved since has its next task taken away */
+    ASK_CALL,  /* to be called, too, by those who have nothing yet */
 };
 
-/* Asks the others for what they keep to themselves.  Whether there is any.  `force`: long enough has passed since
- * it was first asked for, and an owner that has not moved since has its next task taken away. */
-static bool ask(struct worker *w, bool call, bool force, struct seen *seen, ready_t *forced)
+/* Asks the others for what they keep to themselves.  Whether there is any. */
+static bool ask(struct worker *w, enum ask_how how, ready_t *forced)
 {
     struct weft_runtime *rt = w->runtime;
     bool                 any = false;
@@ -100,15 +101,14 @@ static bool ask(struct worker *w, bool call, bool force, struct seen *seen, read
         struct worker *victim = &rt->workers[i];
         if (victim == w) continue;
         bool has = deque_length(&victim->deque) > 0;
-        if (has && force) deque_force(&victim->deque);
-        if ((has || call) && load_relaxed(&victim->asked) == 0) store_relaxed(&victim->asked, ASKED_SHARE);
+        if (has && how == ASK_FORCE) deque_force(&victim->deque);
+        if ((has || how == ASK_CALL) && load_relaxed(&victim->asked) == 0) store_relaxed(&victim->asked, ASKED_SHARE);
+        /* While it switches it takes care of its next task itself. */
+        uint64_t switches = load_relaxed(&victim->count.switches);
+        if (how == ASK_FIRST) store_relaxed(&victim->seen_at, switches);
         if (!slot_empty(&victim->next)) {
-            uint64_t switches = load_relaxed(&victim->count.switches);
-            if (force && seen->victim == victim && seen->switches == switches) {
-                if (!*forced) *forced = slot_force(&victim->next);
-            } else if (!force || seen->victim != victim) {
-                *seen = (struct seen){victim, switches};
-            }
+            bool stands = how == ASK_FORCE && load_relaxed(&victim->seen_at) == switches;
+            if (stands && !*forced) *forced = slot_force(&victim->next);
             has = true;
         }
         any |= has;
@@ -255,7 +255,6 @@ static ready_t watch(struct worker *w)
     struct weft_runtime *rt = w->runtime;
     int64_t              doze = DOZE_FIRST_NS, begin = choice_clock(), asked = 0;
     unsigned             quiet = 0;
-    struct seen          seen = {NULL, 0};
     for (;;) {
         ready_t item, forced = 0;
         if (idle_closed(&rt->idle)) return leave_watch(w, 0, false);
@@ -265,7 +264,7 @@ static ready_t watch(struct worker *w)
         int64_t now = choice_clock();
         if (!w->rest && !w->choice.seeded) {
             if ((item = steal(w))) return leave_watch(w, item, true);
-            bool any = ask(w, false, asked && now - asked >= FORCE_NS, &seen, &forced);
+            bool any = ask(w, !asked ? ASK_FIRST : now - asked < FORCE_NS ? ASK_AGAIN : ASK_FORCE, &forced);
             if (forced) {
                 stole(w, 1);
                 return leave_watch(w, forced, false);
@@ -286,7 +285,7 @@ static ready_t watch(struct worker *w)
             idle_undoze(&rt->idle, w->index);
             continue;
         }
-        if (!w->rest && doze >= CALL_FROM_NS) ask(w, true, false, &seen, &forced);
+        if (!w->rest && doze >= CALL_FROM_NS) ask(w, ASK_CALL, &forced);
         worker_count_one(&w->count.parks);
         int64_t timeout = w->rest ? DOZE_FIRST_NS << w->rests : doze;
         if (final) timeout = quiet < array_len(quiet_ns) ? quiet_ns[quiet] : -1;

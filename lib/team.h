@@ -76,8 +76,9 @@ struct worker {
     unsigned               index;
     /* thieves write */
     _Alignas(CACHE_LINE) Atomic(uint32_t) asked; /* enum worker_asked */
-    struct timers timers;                        /* of those who wait until a moment and began to here */
-    struct runq   runq;                          /* last: most of these two is not touched in a short life */
+    Atomic(uint64_t) seen_at;                    /* the watch's note: its count of switches */
+    struct timers    timers;                     /* of those who wait until a moment and began to here */
+    struct runq      runq;                       /* last: most of these two is not touched in a short life */
 };
 
 /* What the workers of a runtime share. */

@@ -204,6 +204,7 @@ int worker_init(struct worker *w, struct weft_runtime *rt, unsigned index, uint6
     timers_init(&w->timers, seed != 0);
     runq_init(&w->runq);
     atomic_set(&w->asked, 0);
+    atomic_set(&w->seen_at, 0);
     w->runtime = rt;
     w->index = index;
     w->budget = seed ? 1 : WORKER_BUDGET;
