@@ -5,6 +5,7 @@
  */
 #include "support.h"
 
+#include <errno.h>
 #include <string.h>
 
 static atomic_bool old_ran;
@@ -353,12 +354,75 @@ static void roots_and_free_tasks_share(void **state)
     }
 }
 
+/* ---- wakers that compute on ----------------------------------------------------------------- */
+
+/* Whom each has woken runs next on its worker, as soon as the waker waits; which it never does before that has run. */
+struct waker {
+    weft_chan  *chan;
+    atomic_bool woken_ran;
+};
+
+static atomic_uint wakers_left; /* that have yet to be ready to wake */
+
+static int be_woken(void *arg)
+{
+    struct waker *waker = *(struct waker **)arg;
+    int           value;
+
+    task_check(weft_chan_recv(waker->chan, &value, sizeof value, WEFT_NEVER) == 0);
+    atomic_store(&waker->woken_ran, true);
+    return 0;
+}
+
+static int wake_and_compute(void *arg)
+{
+    struct waker *waker = *(struct waker **)arg;
+    int           value = 1;
+
+    /* All at once, each on a worker of its own. */
+    atomic_fetch_sub(&wakers_left, 1);
+    task_spin_until(atomic_load(&wakers_left) == 0);
+    while (weft_chan_send(waker->chan, &value, sizeof value, 0) == -EAGAIN) weft_yield();
+    task_spin_until(atomic_load(&waker->woken_ran));
+    return 0;
+}
+
+/* One worker is left for all who were woken. */
+static int wake_with_all_but_one(void *arg)
+{
+    struct waker wakers[16];
+    unsigned     count = weft_worker_count() - 1 < 16 ? weft_worker_count() - 1 : 16;
+    weft_scope   scope;
+
+    (void)arg;
+    atomic_store(&wakers_left, count);
+    task_check(weft_scope_open(&scope, NULL) == 0);
+    for (unsigned i = 0; i < count; i++) {
+        struct waker *waker = &wakers[i];
+        atomic_store(&waker->woken_ran, false);
+        task_check(weft_chan_create(&waker->chan, sizeof(int), 0) == 0);
+        task_check(weft_scope_go(&scope, be_woken, &waker, sizeof waker) == 0);
+        task_check(weft_scope_go(&scope, wake_and_compute, &waker, sizeof waker) == 0);
+    }
+    task_check(weft_scope_close(&scope) == 0);
+    for (unsigned i = 0; i < count; i++) weft_chan_destroy(wakers[i].chan);
+    return 0;
+}
+
+static void woken_task_runs_though_its_waker_computes(void **state)
+{
+    (void)state;
+    /* On one worker it cannot: nothing takes that away from who computes. */
+    for (size_t i = 0; test_workers() > 1 && i < test_scale(30); i++)
+        assert_int_equal(test_run_workers(wake_with_all_but_one, NULL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(old_spawned_task_runs),      cmocka_unit_test(old_yielded_task_runs),
         cmocka_unit_test(old_woken_task_runs),        cmocka_unit_test(task_from_outside_runs),
-        cmocka_unit_test(roots_and_free_tasks_share),
+        cmocka_unit_test(roots_and_free_tasks_share), cmocka_unit_test(woken_task_runs_though_its_waker_computes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
