@@ -41,9 +41,8 @@ static void then_wait(struct worker *self, struct fiber *f, void *arg)
         w->timer.expire = expired;
         timers_start(&self->timers, &w->timer);
     }
-    /* Pairs with the fence in cancel_node: either that finds the claim, or this finds its reason.  release:
-     * pairs with park_claim. */
-    swap_seq(w->claim, (uintptr_t)w);
+    store_release(w->claim, (uintptr_t)w); /* pairs with park_claim */
+    fence_seq(); /* pairs with the one in cancel_node: either that finds the claim, or this finds its reason */
     int  reason = cancel_check(f);
     bool mine = unlikely(reason) && park_claim(w);
     if (mine) w->outcome = reason;
