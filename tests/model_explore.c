@@ -926,9 +926,12 @@ static bool programs_run(void)
 
 static bool is_under_test(const struct model_site *site)
 {
-    char name[256];
+    char name[256], part[64];
+    int  length;
     snprintf(name, sizeof name, "%s:%s", base_name(site->file), site->function);
-    return strstr(name, command.under_test) != NULL;
+    for (const char *at = command.under_test; sscanf(at, "%63s%n", part, &length) == 1; at += length)
+        if (strstr(name, part)) return true;
+    return false;
 }
 
 static int site_compare(const void *a, const void *b)

@@ -73,8 +73,8 @@ struct model_program {
     unsigned    sleepers;    /* bit n: thread n may be asleep for good at the end */
 };
 
-/* The exit status.  Operations of which "file:function" contains `under_test`
- * are those that --mutants weakens. */
+/* The exit status.  Operations of which "file:function" contains one of the words in
+ * `under_test` are those that --mutants weakens. */
 int model_main(int argc, char **argv, const struct model_program *programs, size_t count, const char *under_test);
 
 /* Set before model_main, or in every setup: a thread's own next store, too, continues a release
