@@ -124,7 +124,8 @@ void wait_wake_all(struct wait_entry *claimed, int outcome)
 void wait_unclaim(struct waiter *w)
 {
     /* As in then_wait: a canceller that has found no claim meanwhile has written its reason. */
-    swap_seq(w->claim, (uintptr_t)w);
+    store_release(w->claim, (uintptr_t)w);
+    fence_seq();
     int reason = w->fiber ? cancel_reason(w->fiber->node) : 0;
     if (likely(!reason) || !park_claim(w)) return;
     w->outcome = reason;

@@ -53,7 +53,17 @@ static void worker_spend(struct worker *w)
 
 /* ---- in place of the worker: nobody is a task ------------------------------- */
 
-Atomic(uint32_t) search_parked;
+static Atomic(uint32_t) parked;
+
+void search_park(void)
+{
+    add_relaxed(&parked, 1);
+}
+
+void search_unpark(void)
+{
+    sub_relaxed(&parked, 1);
+}
 
 void worker_suspend(struct worker *w, worker_then *then, void *arg)
 {
@@ -133,7 +143,7 @@ static void begin(size_t capacity)
     a.capacity = b.capacity = capacity;
     a.queue = (char *)&room[0];
     b.queue = (char *)&room[1];
-    atomic_set(&search_parked, 0);
+    atomic_set(&parked, 0);
     now = 0;
 }
 
@@ -165,7 +175,7 @@ static void all_accounted_for(void)
     }
     for (int i = 1; i <= ELEMENTS; i++)
         model_assert(sent[i] == received[i], "an element is lost, or has come though its sending failed");
-    model_assert(load_relaxed(&search_parked) == 0, "nobody waits");
+    model_assert(load_relaxed(&parked) == 0, "nobody waits");
 }
 
 /* ---- threads --------------------------------------------------------------- */

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "choice.h"
+
 /* ---- a program whose order is the scheduler's choice ------------------------ */
 
 enum { TASKS = 12, TURNS = 10, TRACE = 4096 };
@@ -155,6 +157,39 @@ static void schedule_is_the_same_in_another_process(void **state)
     }
 }
 
+/* ---- outside of any schedule, and the moment ------------------------------------ */
+
+static void outside_draws_all_alike(void **state)
+{
+    (void)state;
+    enum { SIDES = 7, DRAWS = 70000 };
+    unsigned drawn[SIDES] = {0};
+
+    for (int i = 0; i < DRAWS; i++) {
+        uint32_t side = choice_outside(SIDES);
+        assert_true(side < SIDES);
+        drawn[side]++;
+    }
+    /* Ten standard deviations. */
+    for (int side = 0; side < SIDES; side++) assert_in_range(drawn[side], 9000, 11000);
+    assert_int_equal(choice_outside(1), 0);
+}
+
+static void moment_is_real_or_stands_still(void **state)
+{
+    (void)state;
+    struct choice c;
+
+    choice_init(&c, 1, 1);
+    assert_true(choice_now(&c) == CHOICE_EPOCH);
+    assert_true(choice_now(&c) == CHOICE_EPOCH);
+    c.now += 17;
+    assert_true(choice_now(&c) == CHOICE_EPOCH + 17);
+    choice_init(&c, 0, 1);
+    weft_time before = test_now(), now = choice_now(&c);
+    assert_true(before <= now && now <= test_now());
+}
+
 int main(int argc, char **argv)
 {
     const struct test_part  parts[] = {{"print_trace", print_trace}};
@@ -163,6 +198,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(schedule_does_not_depend_on_its_beginning),
         cmocka_unit_test(other_seed_other_schedule),
         cmocka_unit_test(schedule_is_the_same_in_another_process),
+        cmocka_unit_test(outside_draws_all_alike),
+        cmocka_unit_test(moment_is_real_or_stands_still),
     };
 
     test_child_main(argc, argv, parts, TEST_LENGTH(parts));

@@ -127,6 +127,65 @@ static void doze_ends_with_its_time(void **state)
     assert_int_equal(tokens(), 0);
 }
 
+/* ---- timers of those who sleep ---------------------------------------------------------------- */
+
+/* Worker 0 has dozed until 500, and does so still. */
+static void doze_until_500(void)
+{
+    lay_down(0, 2);
+    idle_lie_down(&idle, 0);
+    store_release(&seats[0].token, 1);
+    idle_doze(&idle, 0, 400, 100);
+    assert_true(load_relaxed(&idle.until) == 500);
+}
+
+static void watch_that_is_awake_looks_by_itself(void **state)
+{
+    (void)state;
+    lay_down(0, 2);
+    assert_false(idle_expect(&idle, 0));
+    assert_int_equal(tokens(), 0);
+}
+
+static void watch_gets_up_for_an_earlier_timer(void **state)
+{
+    (void)state;
+    lay_down(0, 2);
+    idle_lie_down(&idle, 0);
+    store_relaxed(&idle.until, 500); /* as idle_doze does, which would sleep */
+    assert_false(idle_expect(&idle, 501));
+    assert_false(idle_expect(&idle, 500));
+    assert_int_equal(tokens(), 0);
+    assert_true(idle_expect(&idle, 499));
+    assert_true(token(0));
+    assert_int_equal(tokens(), 1);
+    assert_false(idle_expect(&idle, 0)); /* it is awake */
+}
+
+/* Until it knows how long, and when it dozes for good. */
+static void watch_gets_up_for_any_timer_when_it_dozes_for_good(void **state)
+{
+    (void)state;
+    doze_until_500();
+    idle_lie_down(&idle, 0);
+    assert_true(idle_expect(&idle, INT64_MAX - 1));
+    assert_true(token(0));
+    idle_doze(&idle, 0, 0, -1);
+    idle_lie_down(&idle, 0);
+    assert_true(load_relaxed(&idle.until) == INT64_MAX);
+}
+
+static void timer_appoints_a_watch(void **state)
+{
+    (void)state;
+    lay_down(0, SEATS);
+    assert_int_equal(idle_leave(&idle, false), IDLE_UNWATCHED);
+    assert_true(idle_expect(&idle, INT64_MAX - 1));
+    assert_true(token(SEATS - 1));
+    assert_int_equal(tokens(), 1);
+    assert_true(idle_sleep(&idle, SEATS - 1));
+}
+
 /* ---- finding work --------------------------------------------------------------------------------- */
 
 static void alone_leaves_nobody(void **state)
@@ -301,6 +360,10 @@ int main(void)
         WITH_IDLE(dozing_watch_is_woken_once),
         WITH_IDLE(watch_that_has_looked_again_is_awake),
         WITH_IDLE(doze_ends_with_its_time),
+        WITH_IDLE(watch_that_is_awake_looks_by_itself),
+        WITH_IDLE(watch_gets_up_for_an_earlier_timer),
+        WITH_IDLE(watch_gets_up_for_any_timer_when_it_dozes_for_good),
+        WITH_IDLE(timer_appoints_a_watch),
         WITH_IDLE(alone_leaves_nobody),
         WITH_IDLE(successor_is_who_lay_down_last),
         WITH_IDLE(no_successor_for_the_only_work),

@@ -339,6 +339,34 @@ static void one_side_of_the_fence_sees_the_other(void **state)
     assert_int_equal(neither, 0);
 }
 
+/* ---- threads ---------------------------------------------------------------------------- */
+
+static atomic_bool may_end;
+
+static void stay(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&may_end)) test_sleep(WEFT_MS);
+}
+
+static void threads_are_counted(void **state)
+{
+    (void)state;
+    test_thread threads[3];
+
+    /* Those of the tests before may be listed a moment longer. */
+    task_until(platform_threads() == 1);
+    atomic_store(&may_end, false);
+    for (unsigned i = 0; i < 3; i++) {
+        test_thread_start(&threads[i], stay, NULL);
+        assert_int_equal(platform_threads(), i + 2);
+    }
+    atomic_store(&may_end, true);
+    for (int i = 0; i < 3; i++) test_thread_join(&threads[i]);
+    task_until(platform_threads() == 1);
+    assert_task_checks();
+}
+
 int main(void)
 {
 #define WITH_ROOT(test) cmocka_unit_test_setup_teardown(test, make_root, remove_root)
@@ -354,6 +382,7 @@ int main(void)
         cmocka_unit_test(wait_returns_for_another_value),
         cmocka_unit_test(wait_times_out),
         cmocka_unit_test(wake_wakes),
+        cmocka_unit_test(threads_are_counted),
         cmocka_unit_test(one_side_of_the_fence_sees_the_other),
     };
 
