@@ -218,6 +218,17 @@ static void parks_and_wakeups_are_counted(void **state)
     assert_true(stats.wakeups >= 5);
 }
 
+static atomic_int  on_stacks;
+static atomic_bool counted;
+
+static int stay_on_a_stack(void *arg)
+{
+    (void)arg;
+    on_stacks++;
+    task_until(counted);
+    return 0;
+}
+
 static int count_stacks(void *arg)
 {
     struct weft_stats before;
@@ -228,10 +239,10 @@ static int count_stacks(void *arg)
     read_stats(&before);
     task_check(before.stacks_in_use >= 1);
     task_check(before.stack_bytes >= before.stacks_in_use * stack);
-    for (int i = 0; i < TASKS; i++) weft_spawn(&tasks[i], yield_often, NULL);
-    weft_yield();
-    weft_yield();
+    for (int i = 0; i < TASKS; i++) weft_spawn(&tasks[i], stay_on_a_stack, NULL);
+    task_until(on_stacks == TASKS);
     read_stats(&during);
+    counted = true;
     task_check(during.stacks_in_use >= TASKS);
     task_check(during.stack_bytes >= (during.stacks_in_use + during.stacks_pooled) * stack);
     for (int i = 0; i < TASKS; i++) weft_await(&tasks[i]);
