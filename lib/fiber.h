@@ -21,12 +21,13 @@ struct fiber {
     char                *floor;   /* above it there is room to run a task in place; UINTPTR_MAX: no place at all */
     struct root         *root;    /* NULL: free */
     struct weft_runtime *runtime; /* for good */
-    const struct waiter *waiter;  /* that stands for it, while it waits */
+    const struct waiter *waiter;  /* that stands for it, until it is woken */
     /* for whoever has it */
     ready_link     next;   /* in a ready list, or in a pool */
     unsigned       avoid;  /* forced migration: the worker, from 1, that it shall not go on on */
     bool           canary; /* for good */
     Atomic(bool)   held;   /* somebody looks at it: nobody goes on in it (inspect.c) */
+    Atomic(bool)   made;   /* there is a fiber: in the memory of a stack that was put back there is none */
     struct context context;
     char          *low; /* of the stack, for good */
     weft_fn       *fn;  /* of the task that has begun on it */

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "inspect.h"
 #include "cancel.h"
+#include "lock.h"
 #include "symbol.h"
 #include "unwind.h"
 
@@ -16,6 +17,21 @@
 
 /* ---- looking --------------------------------------------------------------- */
 
+/* With the look_lock held, until unhold.  False: the stack was put back. */
+unjudged static bool hold(struct fiber *f)
+{
+    /* acquire: pairs with the release in make_fiber, which has cleared the fiber before.  It lasts, since
+     * end_fiber takes the lock. */
+    if (!load_acquire(&f->made)) return false;
+    store_relaxed(&f->held, true);
+    return true;
+}
+
+unjudged static void unhold(struct fiber *f)
+{
+    store_release(&f->held, false); /* pairs with wait_while_held */
+}
+
 /* The fiber is held and the fence was: who goes on in it now was seen here, or waits. */
 unjudged static bool runs(const struct weft_runtime *rt, const struct fiber *f)
 {
@@ -28,6 +44,11 @@ unjudged static bool runs(const struct weft_runtime *rt, const struct fiber *f)
     return false;
 }
 
+unjudged static struct node *node_of(const struct fiber *f)
+{
+    return *(struct node *const volatile *)&f->node;
+}
+
 static const struct node *above(const struct node *n)
 {
     return (const struct node *)(n->up & ~(uintptr_t)NODE_FLAGS);
@@ -37,13 +58,15 @@ static const struct node *above(const struct node *n)
  * suspended is looked at further. */
 unjudged static bool look(const struct weft_runtime *rt, const struct fiber *f, struct inspect_task *seen)
 {
-    const struct node *n = *(struct node *const volatile *)&f->node;
-    if (f->runtime != rt || !n) return false;
+    if (!node_of(f)) return false;
     memset(seen, 0, sizeof *seen);
     seen->fn = f->fn;
     seen->state = INSPECT_RUNS;
     bool mine = f == worker_fiber();
     if (!mine && runs(rt, f)) return true;
+    /* Only now it stays: the one that was there before may have ended, before its fiber was left. */
+    const struct node *n = node_of(f);
+    if (!n) return false;
     const struct node *task = n, *scope = n;
     while ((task->up & NODE_KIND) == NODE_SCOPE) task = above(task);
     while ((scope->up & NODE_KIND) != NODE_SCOPE) scope = above(scope);
@@ -56,7 +79,7 @@ unjudged static bool look(const struct weft_runtime *rt, const struct fiber *f, 
         seen->frames = unwind_self(seen->pcs, INSPECT_FRAMES);
         return true;
     }
-    const struct waiter *w = f->waiter;
+    const struct waiter *w = *(const struct waiter *const volatile *)&f->waiter; /* NULL as soon as it is woken */
     seen->state = INSPECT_READY;
     if (w) {
         seen->state = INSPECT_WAITS;
@@ -71,7 +94,7 @@ unjudged static bool look(const struct weft_runtime *rt, const struct fiber *f, 
 unjudged struct node *inspect_node(const struct weft_runtime *rt, char *low)
 {
     struct fiber *f = fiber_at(stack_top(&rt->stacks, low));
-    return f->runtime == rt ? *(struct node *const volatile *)&f->node : NULL;
+    return load_acquire(&f->made) ? node_of(f) : NULL; /* as in hold */
 }
 
 /* ---- all of them ----------------------------------------------------------- */
@@ -81,30 +104,33 @@ struct inspection {
     void (*visit)(const struct inspect_task *task, void *arg);
     void               *arg;
     unsigned            count;
-    struct fiber       *held[BATCH];
+    struct fiber       *fibers[BATCH];
     struct inspect_task seen[BATCH];
 };
 
-static void look_at_held(struct inspection *i)
+static void look_at_some(struct inspection *i)
 {
-    unsigned n = 0;
+    struct weft_runtime *rt = i->runtime;
+    unsigned             held = 0, seen = 0;
+    lock_take(&rt->look_lock);
+    for (unsigned k = 0; k < i->count; k++)
+        if (hold(i->fibers[k])) i->fibers[held++] = i->fibers[k];
     platform_fence_heavy(); /* pairs with the light one in switch_to */
-    for (unsigned k = 0; k < i->count; k++) {
-        n += look(i->runtime, i->held[k], &i->seen[n]);
-        store_release(&i->held[k]->held, false); /* pairs with wait_while_held */
+    for (unsigned k = 0; k < held; k++) {
+        seen += look(rt, i->fibers[k], &i->seen[seen]);
+        unhold(i->fibers[k]);
     }
+    lock_drop(&rt->look_lock);
     i->count = 0;
-    for (unsigned k = 0; k < n; k++) i->visit(&i->seen[k], i->arg);
+    for (unsigned k = 0; k < seen; k++) i->visit(&i->seen[k], i->arg);
 }
 
-static void hold(char *low, void *arg)
+static void choose(char *low, void *arg)
 {
     struct inspection *i = arg;
-    struct fiber      *f = fiber_at(stack_top(&i->runtime->stacks, low));
     if (!inspect_node(i->runtime, low)) return; /* a spare one, or a stack that was put back */
-    store_relaxed(&f->held, true);
-    i->held[i->count++] = f;
-    if (i->count == BATCH) look_at_held(i);
+    i->fibers[i->count++] = fiber_at(stack_top(&i->runtime->stacks, low));
+    if (i->count == BATCH) look_at_some(i);
 }
 
 int inspect_tasks(struct weft_runtime *rt, void (*visit)(const struct inspect_task *task, void *arg), void *arg)
@@ -115,8 +141,8 @@ int inspect_tasks(struct weft_runtime *rt, void (*visit)(const struct inspect_ta
     i->visit = visit;
     i->arg = arg;
     i->count = 0;
-    stack_each(&rt->stacks, hold, i);
-    look_at_held(i);
+    stack_each(&rt->stacks, choose, i);
+    look_at_some(i);
     free(i);
     return 0;
 }

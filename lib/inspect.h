@@ -2,7 +2,8 @@
  *
  * Every task that has begun has a stack, and at its top the fiber; so the slabs are the list of all tasks.
  * To look at one that may go on at any moment it is held: nobody goes on in it meanwhile.  Held are a few at a
- * time, for as long as it takes to note down their frames, and without any lock.
+ * time, for as long as it takes to note down their frames, and with no lock but one that keeps others from
+ * looking, and stacks from being put back.
  */
 #ifndef WEFT_INSPECT_H
 #define WEFT_INSPECT_H
