@@ -34,7 +34,6 @@ void park_wait(struct waiter *w, park_publish *publish, void *arg)
         struct parking p = {w, publish, arg};
         w->fiber->waiter = w;
         worker_suspend(worker_self(), then_publish, &p);
-        worker_fiber()->waiter = NULL;
         return;
     }
     /* Counted from before it can be found until before it is woken: who sees that nobody runs sees this too. */

@@ -134,6 +134,7 @@ void search_unpark(void)
 static ready_t leave_watch(struct worker *w, ready_t item, bool stolen)
 {
     struct weft_runtime *rt = w->runtime;
+    w->now = worker_now(w); /* it may have slept for long */
     switch (idle_leave(&rt->idle, stolen || !inject_empty(&rt->inject))) {
     case IDLE_ALONE: break;
     case IDLE_SUCCEEDED: worker_count_one(&w->count.wakeups); break;
@@ -236,13 +237,21 @@ ready_t search_yielding(struct worker *w)
     return work_pick(w);
 }
 
+static bool timer_comes(struct weft_runtime *rt)
+{
+    for (unsigned i = 0; i < rt->count; i++)
+        if (timers_next(&rt->workers[i].timers) != INT64_MAX && timers_earliest(&rt->workers[i].timers) != INT64_MAX)
+            return true;
+    return false;
+}
+
 /* Nobody runs, and nothing is ready.  With a seed time goes on; when nothing will come of that, the tasks that are
  * left wait for each other.  True: something has been made ready, or will be by the clock. */
-static bool nobody_runs(struct worker *w, int64_t next)
+static bool nobody_runs(struct worker *w)
 {
     struct weft_runtime *rt = w->runtime;
     if (w->choice.seeded && jump(w)) return true;
-    return next == INT64_MAX && rt->stuck && alone(rt, false) && rt->stuck(rt);
+    return rt->stuck && !timer_comes(rt) && alone(rt, false) && rt->stuck(rt);
 }
 
 /* When nobody runs: how long the watch dozes until it looks for a deadlock again, or trims; then it dozes for good.  A
@@ -282,7 +291,7 @@ static ready_t watch(struct worker *w)
         int64_t next = w->choice.seeded ? timers_earliest(&w->timers) : work_next_timer(rt);
         int64_t due = next == INT64_MAX ? next : next - worker_now(w);
         if (!inject_empty(&rt->inject) || idle_closed(&rt->idle) || due <= 0 ||
-            (final && (w->choice.seeded || quiet > 0) && nobody_runs(w, next))) {
+            (final && (w->choice.seeded || quiet > 0) && nobody_runs(w))) {
             idle_undoze(&rt->idle, w->index);
             continue;
         }
