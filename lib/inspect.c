@@ -15,6 +15,14 @@
 /* How many are held at once: so many share the cost of a fence that interrupts all CPUs. */
 #define BATCH 16
 
+/* Names of code addresses that were looked up already: to find one is to read through a file. */
+struct inspect_names {
+    struct {
+        const void *address;
+        char        text[256];
+    } of[61]; /* by address */
+};
+
 /* ---- looking --------------------------------------------------------------- */
 
 /* With the look_lock held, until unhold.  False: the stack was put back. */
@@ -102,10 +110,11 @@ unjudged struct node *inspect_node(const struct weft_runtime *rt, char *low)
 struct inspection {
     struct weft_runtime *runtime;
     void (*visit)(const struct inspect_task *task, void *arg);
-    void               *arg;
-    unsigned            count;
-    struct fiber       *fibers[BATCH];
-    struct inspect_task seen[BATCH];
+    void                *arg;
+    unsigned             count;
+    struct fiber        *fibers[BATCH];
+    struct inspect_task  seen[BATCH];
+    struct inspect_names names;
 };
 
 static void look_at_some(struct inspection *i)
@@ -122,7 +131,10 @@ static void look_at_some(struct inspection *i)
     }
     lock_drop(&rt->look_lock);
     i->count = 0;
-    for (unsigned k = 0; k < seen; k++) i->visit(&i->seen[k], i->arg);
+    for (unsigned k = 0; k < seen; k++) {
+        i->seen[k].names = &i->names;
+        i->visit(&i->seen[k], i->arg);
+    }
 }
 
 static void choose(char *low, void *arg)
@@ -141,6 +153,7 @@ int inspect_tasks(struct weft_runtime *rt, void (*visit)(const struct inspect_ta
     i->visit = visit;
     i->arg = arg;
     i->count = 0;
+    memset(&i->names, 0, sizeof i->names);
     stack_each(&rt->stacks, choose, i);
     look_at_some(i);
     free(i);
@@ -180,10 +193,20 @@ static bool is_one_of_these(const char *name, const char *const *list, size_t co
     return false;
 }
 
+static const char *name_of(struct inspect_names *names, const void *address)
+{
+    size_t i = (uintptr_t)address % array_len(names->of);
+    if (names->of[i].address != address) {
+        symbol_describe(address, names->of[i].text, sizeof names->of[i].text);
+        names->of[i].address = address;
+    }
+    return names->of[i].text;
+}
+
 int inspect_write(int fd, const struct inspect_task *t, int64_t now)
 {
-    char name[256], waits[160] = "";
-    symbol_describe((const void *)t->fn, name, sizeof name);
+    char        waits[160] = "";
+    const char *name = name_of(t->names, (const void *)t->fn);
     if (t->kind && t->object) snprintf(waits, sizeof waits, "waits %s %p", t->kind->what, t->object);
     else if (t->kind) snprintf(waits, sizeof waits, "waits %s", t->kind->what);
     const char *what = t->state == INSPECT_RUNS ? "runs" : t->state == INSPECT_READY ? "is ready" : waits;
@@ -195,7 +218,7 @@ int inspect_write(int fd, const struct inspect_task *t, int64_t now)
     if (!error && t->reason) error = inspect_print(fd, ", cancelled: %s", strerrordesc_np(-t->reason));
     if (!error) error = inspect_print(fd, "\n");
     for (unsigned i = 0, shown = 0; !error && i < t->frames; i++) {
-        symbol_describe((char *)t->pcs[i] - 1, name, sizeof name);
+        name = name_of(t->names, (char *)t->pcs[i] - 1);
         if (is_one_of(name, bases)) break;
         if (shown == 0 && is_one_of(name, ways_to_wait)) continue;
         shown++;

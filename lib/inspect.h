@@ -26,6 +26,7 @@ struct inspect_task {
     int64_t                 since;
     unsigned                frames;
     void                   *pcs[INSPECT_FRAMES];
+    struct inspect_names   *names; /* for inspect_write */
 };
 
 /* Calls visit for each task that has begun and not ended; one that begins or ends meanwhile may be left out.  -ENOMEM. */
