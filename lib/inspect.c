@@ -20,8 +20,10 @@ struct inspect_names {
     struct {
         const void *address;
         char        text[256];
-    } of[61]; /* by address */
+    } of[61]; /* by address, or in the next place that was free */
 };
+
+#define NAME_TRIES 8
 
 /* ---- looking --------------------------------------------------------------- */
 
@@ -62,6 +64,24 @@ static const struct node *above(const struct node *n)
     return (const struct node *)(n->up & ~(uintptr_t)NODE_FLAGS);
 }
 
+/* The task that runs as this node, or has it open. */
+unjudged static const struct task *task_at(const struct node *n)
+{
+    while ((n->up & NODE_KIND) == NODE_SCOPE) n = above(n);
+    return container_of(n, struct task, node);
+}
+
+/* Those on the stack who await the task in place; they stay as long as it does. */
+unjudged static void note_outers(struct inspect_task *seen)
+{
+    uintptr_t state = load_relaxed(&seen->task->node.state);
+    while ((state & TASK_IN_PLACE) && seen->outers < INSPECT_OUTERS) {
+        const struct task *outer = task_at((const struct node *)(state & ~TASK_IN_PLACE));
+        seen->outer[seen->outers++] = (struct inspect_outer){outer, outer->fn};
+        state = load_relaxed(&outer->node.state);
+    }
+}
+
 /* Whether a task has begun on the fiber.  The nodes of one that runs may be gone by now, so only one that is
  * suspended is looked at further. */
 unjudged static bool look(const struct weft_runtime *rt, const struct fiber *f, struct inspect_task *seen)
@@ -75,11 +95,11 @@ unjudged static bool look(const struct weft_runtime *rt, const struct fiber *f, 
     /* Only now it stays: the one that was there before may have ended, before its fiber was left. */
     const struct node *n = node_of(f);
     if (!n) return false;
-    const struct node *task = n, *scope = n;
-    while ((task->up & NODE_KIND) == NODE_SCOPE) task = above(task);
+    const struct node *scope = n;
     while ((scope->up & NODE_KIND) != NODE_SCOPE) scope = above(scope);
-    seen->task = container_of(task, struct task, node);
+    seen->task = task_at(n);
     seen->fn = seen->task->fn;
+    note_outers(seen);
     seen->root = f->root;
     seen->scope = scope;
     seen->reason = cancel_reason(n);
@@ -195,12 +215,15 @@ static bool is_one_of_these(const char *name, const char *const *list, size_t co
 
 static const char *name_of(struct inspect_names *names, const void *address)
 {
-    size_t i = (uintptr_t)address % array_len(names->of);
-    if (names->of[i].address != address) {
-        symbol_describe(address, names->of[i].text, sizeof names->of[i].text);
-        names->of[i].address = address;
+    size_t first = (uintptr_t)address % array_len(names->of), at = first;
+    for (unsigned tries = 0; names->of[at].address && tries < NAME_TRIES; tries++) {
+        if (names->of[at].address == address) return names->of[at].text;
+        at = (at + 1) % array_len(names->of);
     }
-    return names->of[i].text;
+    if (names->of[at].address) at = first;
+    names->of[at].address = address;
+    symbol_describe(address, names->of[at].text, sizeof names->of[at].text);
+    return names->of[at].text;
 }
 
 int inspect_write(int fd, const struct inspect_task *t, int64_t now)
@@ -224,5 +247,10 @@ int inspect_write(int fd, const struct inspect_task *t, int64_t now)
         shown++;
         error = inspect_print(fd, "    %s\n", name);
     }
+    const struct task *inner = t->task;
+    for (unsigned i = 0; !error && i < t->outers; inner = t->outer[i++].task)
+        error = inspect_print(fd, "task %p %s waits for the end of the task %p, which runs on its stack\n",
+                              (const void *)t->outer[i].task, name_of(t->names, (const void *)t->outer[i].fn),
+                              (const void *)inner);
     return error;
 }

@@ -11,8 +11,15 @@
 #include "park.h"
 
 #define INSPECT_FRAMES 24
+#define INSPECT_OUTERS 24
 
 enum inspect_state { INSPECT_RUNS, INSPECT_READY, INSPECT_WAITS };
+
+/* A task that awaits another, which runs in place on its stack. */
+struct inspect_outer {
+    const struct task *task;
+    weft_fn           *fn;
+};
 
 struct inspect_task {
     enum inspect_state      state;
@@ -24,6 +31,8 @@ struct inspect_task {
     const struct wait_kind *kind;   /* of one that waits, as the two behind */
     const void             *object;
     int64_t                 since;
+    unsigned                outers; /* the first awaits this task, each of the others the one before */
+    struct inspect_outer    outer[INSPECT_OUTERS];
     unsigned                frames;
     void                   *pcs[INSPECT_FRAMES];
     struct inspect_names   *names; /* for inspect_write */
