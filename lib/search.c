@@ -116,16 +116,28 @@ static bool ask(struct worker *w, bool call, bool force, struct seen *seen, read
     return any;
 }
 
-static Atomic(uint32_t) search_parked;
+/* Plain threads that wait for good: the lower half says how many, the upper how often that has changed. */
+static Atomic(uint64_t) parked;
+#define PARKED_CHANGE (UINT64_C(1) << 32)
+
+/* Of these, those that are not asleep: they may be about to make something ready. */
+static Atomic(uint32_t) parking;
 
 void search_park(void)
 {
-    add_release(&search_parked, 1); /* pairs with alone */
+    add_relaxed(&parking, 1);
+    add_release(&parked, PARKED_CHANGE + 1); /* pairs with alone, which then sees that it is not asleep, too */
+}
+
+void search_parked(void)
+{
+    sub_acq_rel(&parking, 1); /* release: pairs with alone, which sees what was made ready */
 }
 
 void search_unpark(void)
 {
-    sub_relaxed(&search_parked, 1); /* by a thread that runs, or one that this runtime's idle workers have seen run */
+    /* by a thread that runs, or one that this runtime's idle workers have seen run */
+    add_relaxed(&parked, PARKED_CHANGE - 1);
 }
 
 /* ---- having nothing to do ------------------------------------------------ */
@@ -195,11 +207,13 @@ static unsigned still_listed(void)
  * when the system does not tell. */
 static bool alone(struct weft_runtime *rt, bool unknown)
 {
-    unsigned threads = platform_threads();
-    unsigned parked = load_acquire(&search_parked); /* pairs with search_park */
-    bool     known =
-        threads == 0 ? unknown : threads <= rt->count + parked || threads <= rt->count + parked + still_listed();
-    return known && inject_empty(&rt->inject);
+    uint64_t before = load_acquire(&parked); /* pairs with search_park */
+    unsigned threads = platform_threads(), idle = rt->count + (uint32_t)before;
+    bool     known = threads == 0 ? unknown : threads <= idle || threads <= idle + still_listed();
+    if (!known) return false;
+    for (unsigned tries = 0; load_acquire(&parking) > 0;) spin_pause(&tries); /* pairs with search_parked */
+    /* Had one begun to wait since, it may have started another before. */
+    return load_acquire(&parked) == before && inject_empty(&rt->inject);
 }
 
 /* As alone, for virtual time, which is to replay: a thread that has ended is waited for while the system still lists

@@ -75,6 +75,7 @@ int wait_for(struct waiter *w, weft_time deadline, wait_unlock *unlock, void *ar
         atomic_set(&w->own, (uintptr_t)w); /* the lock that is held publishes it */
         if (!w->timed) search_park();      /* as in park_wait */
         unlock(arg);
+        if (!w->timed) search_parked();
         return thread_wait(w, deadline);
     }
     w->unlock = unlock;

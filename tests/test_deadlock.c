@@ -540,6 +540,75 @@ static int part_thread_asleep_seeded(void)
     return weft_run(wait_for_help, &h, WEFT_OPTIONS(.seed = 4));
 }
 
+/* ---- the moments at which a thread begins to wait ------------------------------------------------- */
+
+void     __wrap_search_park(void);
+void     __real_search_park(void);
+unsigned __wrap_platform_threads(void);
+unsigned __real_platform_threads(void);
+
+static bool        slow_park;
+static atomic_bool slow_look, looking, parked;
+
+/* Counted, and not yet done with what it does before it waits. */
+void __wrap_search_park(void)
+{
+    __real_search_park();
+    atomic_store(&parked, true);
+    if (slow_park) test_sleep(REST);
+}
+
+/* The threads are counted, and then things change. */
+unsigned __wrap_platform_threads(void)
+{
+    unsigned count = __real_platform_threads();
+    if (!atomic_load(&slow_look)) return count;
+    atomic_store(&looking, true);
+    while (!atomic_load(&parked)) test_sleep(WEFT_MS);
+    test_sleep(50 * WEFT_MS);
+    atomic_store(&slow_look, false);
+    return count;
+}
+
+static int send_into(void *arg)
+{
+    return send_one(arg);
+}
+
+/* The thread calls, which counts as waiting, and what it calls is what all wait for. */
+static int part_call_slowly(void)
+{
+    weft_runtime *runtime;
+    weft_chan    *chan = make_chan();
+
+    expect(weft_runtime_start(&runtime, WEFT_OPTIONS(.workers = test_workers(), .deadlock = 1)) == 0);
+    expect(weft_runtime_go(runtime, wait_for_chan, chan, 0) == 0);
+    test_sleep(5 * WEFT_MS); /* so that most often it waits by now */
+    slow_park = true;
+    expect(weft_runtime_call(runtime, send_into, chan) == 0);
+    slow_park = false;
+    expect(weft_runtime_stop(runtime) == 0);
+    weft_chan_destroy(chan);
+    return 34;
+}
+
+/* The thread starts another while the watch counts, and then waits itself. */
+static int part_start_thread_meanwhile(void)
+{
+    weft_runtime *runtime;
+    struct helper h = {.chan = make_chan(), .rest = rest_asleep};
+
+    atomic_store(&slow_look, true);
+    expect(weft_runtime_start(&runtime, WEFT_OPTIONS(.workers = test_workers(), .deadlock = 1)) == 0);
+    expect(weft_runtime_go(runtime, wait_for_chan, h.chan, 0) == 0);
+    while (!atomic_load(&looking)) test_sleep(WEFT_MS);
+    test_thread_start(&h.thread, help_later, &h);
+    expect(weft_runtime_stop(runtime) == 0);
+    test_thread_join(&h.thread);
+    weft_chan_destroy(h.chan);
+    return 35;
+}
+
 /* ---- timers and other runtimes -------------------------------------------------------------- */
 
 static int wait_beside_a_timer(void *arg)
@@ -864,6 +933,8 @@ static void nothing_is_reported_while_somebody_can_act(void **state)
     struct test_child        child;
 
     for (size_t i = 0; i < TEST_LENGTH(names); i++) run_part(&child, names[i], 33, 0);
+    run_part(&child, "call_slowly", 34, 0);
+    run_part(&child, "start_thread_meanwhile", 35, 0);
     run_part(&child, "timer", 41, 0);
     run_part(&child, "inner", 42, 0);
     run_part(&child, "outer", 43, 0);
@@ -919,6 +990,8 @@ int main(int argc, char **argv)
         {"thread_in_weft_sleep", part_thread_in_weft_sleep},
         {"thread_in_select", part_thread_in_select},
         {"thread_asleep_seeded", part_thread_asleep_seeded},
+        {"call_slowly", part_call_slowly},
+        {"start_thread_meanwhile", part_start_thread_meanwhile},
         {"timer", part_timer},
         {"inner", part_inner},
         {"outer", part_outer},
