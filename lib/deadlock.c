@@ -20,12 +20,8 @@ struct report {
     size_t       count, room;
 };
 
-static void note_task(const struct inspect_task *t, void *arg)
+static void note_edge(struct report *r, const struct task *from, const struct task *to)
 {
-    struct report *r = arg;
-    r->tasks++;
-    inspect_write(STDERR_FILENO, t, r->now);
-    if (!t->kind || !t->kind->awaited) return;
     if (r->count == r->room) {
         size_t       room = max_of(2 * r->room, (size_t)64);
         struct edge *edges = realloc(r->edges, room * sizeof *edges);
@@ -33,13 +29,21 @@ static void note_task(const struct inspect_task *t, void *arg)
         r->edges = edges;
         r->room = room;
     }
-    r->edges[r->count++] = (struct edge){t->task, t->object};
+    r->edges[r->count++] = (struct edge){from, to};
+}
+
+static void note_task(const struct inspect_task *t, void *arg)
+{
+    struct report     *r = arg;
+    const struct task *inner = t->task;
+    inspect_write(STDERR_FILENO, t, r->now);
+    if (t->kind && t->kind->awaited) note_edge(r, t->task, t->object);
+    for (unsigned i = 0; i < t->outers; inner = t->outer[i++].task) note_edge(r, t->outer[i].task, inner);
 }
 
 static void count_task(const struct inspect_task *t, void *arg)
 {
-    (void)t;
-    ((struct report *)arg)->tasks++;
+    ((struct report *)arg)->tasks += 1 + t->outers;
 }
 
 static int by_from(const void *a, const void *b)

@@ -13,7 +13,7 @@ struct dump {
 static void write_task(const struct inspect_task *task, void *arg)
 {
     struct dump *d = arg;
-    d->begun++;
+    d->begun += 1 + task->outers;
     if (!d->error) d->error = inspect_write(d->fd, task, d->now);
 }
 

@@ -25,8 +25,9 @@ struct fiber {
     /* for whoever has it */
     ready_link           next; /* in a ready list, or in a pool */
     Atomic(bool)         held; /* somebody looks at it: nobody goes on in it (inspect.c) */
+    Atomic(bool)         made; /* there is a fiber: in the memory of a stack that was put back there is none */
     struct context       context;
-    const struct waiter *waiter; /* that stands for it, while it waits */
+    const struct waiter *waiter; /* that stands for it, until it is woken */
     weft_fn             *fn;     /* of the task that has begun on it */
     char                *low;    /* of the stack and its guard, for good */
     unsigned             avoid;  /* forced migration: the worker, from 1, that it shall not go on on */

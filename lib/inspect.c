@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "inspect.h"
 #include "cancel.h"
+#include "lock.h"
 #include "symbol.h"
 #include "unwind.h"
 
@@ -14,7 +15,32 @@
 /* How many are held at once: so many share the cost of a fence that interrupts all CPUs. */
 #define BATCH 16
 
+/* Names of code addresses that were looked up already: to find one is to read through a file. */
+struct inspect_names {
+    struct {
+        const void *address;
+        char        text[256];
+    } of[61]; /* by address, or in the next place that was free */
+};
+
+#define NAME_TRIES 8
+
 /* ---- looking --------------------------------------------------------------- */
+
+/* With the look_lock held, until unhold.  False: the stack was put back. */
+unjudged static bool hold(struct fiber *f)
+{
+    /* acquire: pairs with the release in make_fiber, which has cleared the fiber before.  It lasts, since
+     * end_fiber takes the lock. */
+    if (!load_acquire(&f->made)) return false;
+    store_relaxed(&f->held, true);
+    return true;
+}
+
+unjudged static void unhold(struct fiber *f)
+{
+    store_release(&f->held, false); /* pairs with wait_while_held */
+}
 
 /* The fiber is held and the fence was: who goes on in it now was seen here, or waits. */
 unjudged static bool runs(const struct weft_runtime *rt, const struct fiber *f)
@@ -26,6 +52,11 @@ unjudged static bool runs(const struct weft_runtime *rt, const struct fiber *f)
         if (load_acquire(&w->left) == f) return true;
     }
     return false;
+}
+
+unjudged static struct node *node_of(const struct fiber *f)
+{
+    return *(struct node *const volatile *)&f->node;
 }
 
 static const struct node *above(const struct node *n)
@@ -40,22 +71,42 @@ static void unwind_below(const struct context *stack, struct inspect_task *seen)
         seen->frames += unwind_context(stack, seen->pcs + seen->frames, INSPECT_FRAMES - seen->frames);
 }
 
+/* The task that runs as this node, or has it open. */
+unjudged static const struct task *task_at(const struct node *n)
+{
+    while ((n->up & NODE_KIND) == NODE_SCOPE) n = above(n);
+    return container_of(n, struct task, node);
+}
+
+/* Those on the stack who await the task in place; they stay as long as it does. */
+unjudged static void note_outers(struct inspect_task *seen)
+{
+    uintptr_t state = load_relaxed(&seen->task->node.state);
+    while ((state & TASK_IN_PLACE) && seen->outers < INSPECT_OUTERS) {
+        const struct task *outer = task_at((const struct node *)(state & ~TASK_IN_PLACE));
+        seen->outer[seen->outers++] = (struct inspect_outer){outer, outer->fn};
+        state = load_relaxed(&outer->node.state);
+    }
+}
+
 /* Whether a task has begun on the fiber.  The nodes of one that runs may be gone by now, so only one that is
  * suspended is looked at further. */
 unjudged static bool look(const struct weft_runtime *rt, const struct fiber *f, struct inspect_task *seen)
 {
-    const struct node *n = *(struct node *const volatile *)&f->node;
-    if (f->runtime != rt || !n) return false;
+    if (!node_of(f)) return false;
     memset(seen, 0, sizeof *seen);
     seen->fn = f->fn;
     seen->state = INSPECT_RUNS;
     bool mine = f == worker_fiber();
     if (!mine && runs(rt, f)) return true;
-    const struct node *task = n, *scope = n;
-    while ((task->up & NODE_KIND) == NODE_SCOPE) task = above(task);
+    /* Only now it stays: the one that was there before may have ended, before its fiber was left. */
+    const struct node *n = node_of(f);
+    if (!n) return false;
+    const struct node *scope = n;
     while ((scope->up & NODE_KIND) != NODE_SCOPE) scope = above(scope);
-    seen->task = container_of(task, struct task, node);
+    seen->task = task_at(n);
     seen->fn = seen->task->fn;
+    note_outers(seen);
     seen->root = f->root;
     seen->scope = scope;
     seen->reason = cancel_reason(n);
@@ -65,7 +116,7 @@ unjudged static bool look(const struct weft_runtime *rt, const struct fiber *f, 
         unwind_below(stack->under, seen);
         return true;
     }
-    const struct waiter *w = f->waiter;
+    const struct waiter *w = *(const struct waiter *const volatile *)&f->waiter; /* NULL as soon as it is woken */
     seen->state = INSPECT_READY;
     if (w) {
         seen->state = INSPECT_WAITS;
@@ -80,7 +131,7 @@ unjudged static bool look(const struct weft_runtime *rt, const struct fiber *f, 
 unjudged struct node *inspect_node(const struct weft_runtime *rt, char *low)
 {
     struct fiber *f = fiber_at(stack_top(&rt->stacks, low));
-    return f->runtime == rt ? *(struct node *const volatile *)&f->node : NULL;
+    return load_acquire(&f->made) ? node_of(f) : NULL; /* as in hold */
 }
 
 /* ---- all of them ----------------------------------------------------------- */
@@ -88,32 +139,39 @@ unjudged struct node *inspect_node(const struct weft_runtime *rt, char *low)
 struct inspection {
     struct weft_runtime *runtime;
     void (*visit)(const struct inspect_task *task, void *arg);
-    void               *arg;
-    unsigned            count;
-    struct fiber       *held[BATCH];
-    struct inspect_task seen[BATCH];
+    void                *arg;
+    unsigned             count;
+    struct fiber        *fibers[BATCH];
+    struct inspect_task  seen[BATCH];
+    struct inspect_names names;
 };
 
-static void look_at_held(struct inspection *i)
+static void look_at_some(struct inspection *i)
 {
-    unsigned n = 0;
+    struct weft_runtime *rt = i->runtime;
+    unsigned             held = 0, seen = 0;
+    lock_take(&rt->look_lock);
+    for (unsigned k = 0; k < i->count; k++)
+        if (hold(i->fibers[k])) i->fibers[held++] = i->fibers[k];
     platform_fence_heavy(); /* pairs with the light one in switch_to */
-    for (unsigned k = 0; k < i->count; k++) {
-        n += look(i->runtime, i->held[k], &i->seen[n]);
-        store_release(&i->held[k]->held, false); /* pairs with wait_while_held */
+    for (unsigned k = 0; k < held; k++) {
+        seen += look(rt, i->fibers[k], &i->seen[seen]);
+        unhold(i->fibers[k]);
     }
+    lock_drop(&rt->look_lock);
     i->count = 0;
-    for (unsigned k = 0; k < n; k++) i->visit(&i->seen[k], i->arg);
+    for (unsigned k = 0; k < seen; k++) {
+        i->seen[k].names = &i->names;
+        i->visit(&i->seen[k], i->arg);
+    }
 }
 
-static void hold(char *low, void *arg)
+static void choose(char *low, void *arg)
 {
     struct inspection *i = arg;
-    struct fiber      *f = fiber_at(stack_top(&i->runtime->stacks, low));
     if (!inspect_node(i->runtime, low)) return; /* a spare one, or a stack that was put back */
-    store_relaxed(&f->held, true);
-    i->held[i->count++] = f;
-    if (i->count == BATCH) look_at_held(i);
+    i->fibers[i->count++] = fiber_at(stack_top(&i->runtime->stacks, low));
+    if (i->count == BATCH) look_at_some(i);
 }
 
 int inspect_tasks(struct weft_runtime *rt, void (*visit)(const struct inspect_task *task, void *arg), void *arg)
@@ -124,8 +182,9 @@ int inspect_tasks(struct weft_runtime *rt, void (*visit)(const struct inspect_ta
     i->visit = visit;
     i->arg = arg;
     i->count = 0;
-    stack_each(&rt->stacks, hold, i);
-    look_at_held(i);
+    memset(&i->names, 0, sizeof i->names);
+    stack_each(&rt->stacks, choose, i);
+    look_at_some(i);
     free(i);
     return 0;
 }
@@ -163,10 +222,23 @@ static bool is_one_of_these(const char *name, const char *const *list, size_t co
     return false;
 }
 
+static const char *name_of(struct inspect_names *names, const void *address)
+{
+    size_t first = (uintptr_t)address % array_len(names->of), at = first;
+    for (unsigned tries = 0; names->of[at].address && tries < NAME_TRIES; tries++) {
+        if (names->of[at].address == address) return names->of[at].text;
+        at = (at + 1) % array_len(names->of);
+    }
+    if (names->of[at].address) at = first;
+    names->of[at].address = address;
+    symbol_describe(address, names->of[at].text, sizeof names->of[at].text);
+    return names->of[at].text;
+}
+
 int inspect_write(int fd, const struct inspect_task *t, int64_t now)
 {
-    char name[256], waits[160] = "";
-    symbol_describe((const void *)t->fn, name, sizeof name);
+    char        waits[160] = "";
+    const char *name = name_of(t->names, (const void *)t->fn);
     if (t->kind && t->object) snprintf(waits, sizeof waits, "waits %s %p", t->kind->what, t->object);
     else if (t->kind) snprintf(waits, sizeof waits, "waits %s", t->kind->what);
     const char *what = t->state == INSPECT_RUNS ? "runs" : t->state == INSPECT_READY ? "is ready" : waits;
@@ -178,11 +250,16 @@ int inspect_write(int fd, const struct inspect_task *t, int64_t now)
     if (!error && t->reason) error = inspect_print(fd, ", cancelled: %s", strerrordesc_np(-t->reason));
     if (!error) error = inspect_print(fd, "\n");
     for (unsigned i = 0, shown = 0; !error && i < t->frames; i++) {
-        symbol_describe((char *)t->pcs[i] - 1, name, sizeof name);
+        name = name_of(t->names, (char *)t->pcs[i] - 1);
         if (is_one_of(name, bases)) break;
         if (shown == 0 && is_one_of(name, ways_to_wait)) continue;
         shown++;
         error = inspect_print(fd, "    %s\n", name);
     }
+    const struct task *inner = t->task;
+    for (unsigned i = 0; !error && i < t->outers; inner = t->outer[i++].task)
+        error = inspect_print(fd, "task %p %s waits for the end of the task %p, which runs on its stack\n",
+                              (const void *)t->outer[i].task, name_of(t->names, (const void *)t->outer[i].fn),
+                              (const void *)inner);
     return error;
 }

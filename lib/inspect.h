@@ -2,7 +2,8 @@
  *
  * Every task that has begun has a stack, and at its top the fiber; so the slabs are the list of all tasks.
  * To look at one that may go on at any moment it is held: nobody goes on in it meanwhile.  Held are a few at a
- * time, for as long as it takes to note down their frames, and without any lock.
+ * time, for as long as it takes to note down their frames, and with no lock but one that keeps others from
+ * looking, and stacks from being put back.
  */
 #ifndef WEFT_INSPECT_H
 #define WEFT_INSPECT_H
@@ -10,8 +11,15 @@
 #include "park.h"
 
 #define INSPECT_FRAMES 24
+#define INSPECT_OUTERS 24
 
 enum inspect_state { INSPECT_RUNS, INSPECT_READY, INSPECT_WAITS };
+
+/* A task that awaits another, which runs in place on its stack. */
+struct inspect_outer {
+    const struct task *task;
+    weft_fn           *fn;
+};
 
 struct inspect_task {
     enum inspect_state      state;
@@ -23,8 +31,11 @@ struct inspect_task {
     const struct wait_kind *kind;   /* of one that waits, as the two behind */
     const void             *object;
     int64_t                 since;
+    unsigned                outers; /* the first awaits this task, each of the others the one before */
+    struct inspect_outer    outer[INSPECT_OUTERS];
     unsigned                frames;
     void                   *pcs[INSPECT_FRAMES];
+    struct inspect_names   *names; /* for inspect_write */
 };
 
 /* Calls visit for each task that has begun and not ended; one that begins or ends meanwhile may be left out.  -ENOMEM. */

@@ -34,15 +34,18 @@ void park_wait(struct waiter *w, park_publish *publish, void *arg)
         struct parking p = {w, publish, arg};
         w->fiber->waiter = w;
         worker_suspend(worker_self(), then_publish, &p);
-        worker_fiber()->waiter = NULL;
         return;
     }
     /* Counted from before it can be found until before it is woken: who sees that nobody runs sees this too. */
     w->timed = false;
     search_park();
-    if (publish(w, arg))
-        while (load_acquire(&w->awake) == 0) platform_futex_wait(&w->awake, 0, -1); /* acquire: pairs with park_wake */
-    else search_unpark();
+    bool waits = publish(w, arg);
+    search_parked();
+    if (!waits) {
+        search_unpark();
+        return;
+    }
+    while (load_acquire(&w->awake) == 0) platform_futex_wait(&w->awake, 0, -1); /* acquire: pairs with park_wake */
 }
 
 void park_wake(struct waiter *w, bool next)

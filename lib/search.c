@@ -116,16 +116,28 @@ static bool ask(struct worker *w, enum ask_how how, ready_t *forced)
     return any;
 }
 
-static Atomic(uint32_t) search_parked;
+/* Plain threads that wait for good: the lower half says how many, the upper how often that has changed. */
+static Atomic(uint64_t) parked;
+#define PARKED_CHANGE (UINT64_C(1) << 32)
+
+/* Of these, those that are not asleep: they may be about to make something ready. */
+static Atomic(uint32_t) parking;
 
 void search_park(void)
 {
-    add_release(&search_parked, 1); /* pairs with alone */
+    add_relaxed(&parking, 1);
+    add_release(&parked, PARKED_CHANGE + 1); /* pairs with alone, which then sees that it is not asleep, too */
+}
+
+void search_parked(void)
+{
+    sub_acq_rel(&parking, 1); /* release: pairs with alone, which sees what was made ready */
 }
 
 void search_unpark(void)
 {
-    sub_relaxed(&search_parked, 1); /* by a thread that runs, or one that this runtime's idle workers have seen run */
+    /* by a thread that runs, or one that this runtime's idle workers have seen run */
+    add_relaxed(&parked, PARKED_CHANGE - 1);
 }
 
 /* ---- having nothing to do ------------------------------------------------ */
@@ -134,6 +146,7 @@ void search_unpark(void)
 static ready_t leave_watch(struct worker *w, ready_t item, bool stolen)
 {
     struct weft_runtime *rt = w->runtime;
+    w->now = worker_now(w); /* it may have slept for long */
     switch (idle_leave(&rt->idle, stolen || !inject_empty(&rt->inject))) {
     case IDLE_ALONE: break;
     case IDLE_SUCCEEDED: worker_count_one(&w->count.wakeups); break;
@@ -194,11 +207,13 @@ static unsigned still_listed(void)
  * when the system does not tell. */
 static bool alone(struct weft_runtime *rt, bool unknown)
 {
-    unsigned threads = platform_threads();
-    unsigned parked = load_acquire(&search_parked); /* pairs with search_park */
-    bool     known =
-        threads == 0 ? unknown : threads <= rt->count + parked || threads <= rt->count + parked + still_listed();
-    return known && inject_empty(&rt->inject);
+    uint64_t before = load_acquire(&parked); /* pairs with search_park */
+    unsigned threads = platform_threads(), idle = rt->count + (uint32_t)before;
+    bool     known = threads == 0 ? unknown : threads <= idle || threads <= idle + still_listed();
+    if (!known) return false;
+    for (unsigned tries = 0; load_acquire(&parking) > 0;) spin_pause(&tries); /* pairs with search_parked */
+    /* Had one begun to wait since, it may have started another before. */
+    return load_acquire(&parked) == before && inject_empty(&rt->inject);
 }
 
 /* As alone, for virtual time, which is to replay: a thread that has ended is waited for while the system still lists
@@ -236,13 +251,21 @@ ready_t search_yielding(struct worker *w)
     return work_pick(w);
 }
 
+static bool timer_comes(struct weft_runtime *rt)
+{
+    for (unsigned i = 0; i < rt->count; i++)
+        if (timers_next(&rt->workers[i].timers) != INT64_MAX && timers_earliest(&rt->workers[i].timers) != INT64_MAX)
+            return true;
+    return false;
+}
+
 /* Nobody runs, and nothing is ready.  With a seed time goes on; when nothing will come of that, the tasks that are
  * left wait for each other.  True: something has been made ready, or will be by the clock. */
-static bool nobody_runs(struct worker *w, int64_t next)
+static bool nobody_runs(struct worker *w)
 {
     struct weft_runtime *rt = w->runtime;
     if (w->choice.seeded && jump(w)) return true;
-    return next == INT64_MAX && rt->stuck && alone(rt, false) && rt->stuck(rt);
+    return rt->stuck && !timer_comes(rt) && alone(rt, false) && rt->stuck(rt);
 }
 
 /* When nobody runs: how long the watch dozes until it looks for a deadlock again, or trims; then it dozes for good.  A
@@ -281,7 +304,7 @@ static ready_t watch(struct worker *w)
         int64_t next = w->choice.seeded ? timers_earliest(&w->timers) : work_next_timer(rt);
         int64_t due = next == INT64_MAX ? next : next - worker_now(w);
         if (!inject_empty(&rt->inject) || idle_closed(&rt->idle) || due <= 0 ||
-            (final && (w->choice.seeded || quiet > 0) && nobody_runs(w, next))) {
+            (final && (w->choice.seeded || quiet > 0) && nobody_runs(w))) {
             idle_undoze(&rt->idle, w->index);
             continue;
         }

@@ -8,9 +8,10 @@
 
 #include "team.h"
 
-/* A plain thread waits for good from now on: nothing happens by it but what somebody else makes.  Before it can be found.
- * It goes on: before it is woken. */
+/* A plain thread that waits for good: nothing happens by it but what somebody else makes.  search_park: before it can
+ * be found; search_parked: it has done what it does before it sleeps; search_unpark: before it is woken. */
 void search_park(void);
+void search_parked(void);
 void search_unpark(void);
 
 /* The worker, which is all zero, has yet to steal. */

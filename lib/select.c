@@ -187,7 +187,7 @@ static int select_all(struct select *s, weft_time deadline)
         wait_push(queue_of(c), &s->entries[i].entry);
     }
     /* Without a lock of a channel, that of the timers keeps the frame: see wait.h. */
-    if (s->locks == 0 && deadline == WEFT_NEVER) deadline = WEFT_NEVER - 1;
+    if (s->locks == 0 && deadline == WEFT_NEVER) deadline = TIMERS_NEVER;
     int outcome = wait_for(&s->waiter, deadline, unlock_all, s);
     chosen = outcome < 0 ? outcome : outcome / 2;
     take_entries(s, outcome < 0 ? NULL : s->cases[chosen].chan);

@@ -18,12 +18,16 @@ static struct fiber *make_fiber(struct weft_runtime *rt)
     f->context.canary = canary;
     add_relaxed(&rt->fibers, 1);
     spare_set_floor(f);
+    store_release(&f->made, true); /* pairs with hold in inspect.c */
     return f;
 }
 
 static void end_fiber(struct fiber *f)
 {
     struct weft_runtime *rt = f->runtime;
+    lock_take(&rt->look_lock); /* nobody looks at it now, */
+    store_relaxed(&f->made, false);
+    lock_drop(&rt->look_lock); /* nor ever again */
     context_end(&f->context);
     stack_put(&rt->stacks, f->low); /* f is gone with it */
     sub_relaxed(&rt->fibers, 1);

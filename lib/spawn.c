@@ -101,16 +101,16 @@ static always_inline bool take_in_place(struct worker *w, struct fiber *f, struc
     return likely(base_stack_pointer() > f->floor) && likely(deque_pop_if(&w->deque, task));
 }
 
-/* Whether others have had to do with the running task: it is linked, cancelled or awaited. */
+/* Whether others have had to do with the running task: it is linked or cancelled.  Who awaits it too finds its state
+ * taken. */
 static always_inline bool touched(struct node *n)
 {
-    return load_relaxed(&n->next) | load_relaxed(&n->state) | (uint32_t)load_relaxed(&n->reason);
+    return load_relaxed(&n->next) | (uint32_t)load_relaxed(&n->reason);
 }
 
 /* The result, so that the caller need not save it over the call. */
 static noinline int leave_touched(struct weft_runtime *rt, struct node *n, int result)
 {
-    if (load_relaxed(&n->state)) spawn_two_wait();
     cancel_leave(rt, n);
     return result;
 }
@@ -129,6 +129,7 @@ int weft_await(weft_task *storage)
     if (unlikely(load_relaxed(&w->asked))) work_answer(w);
     struct node *outer = f->node;
     f->node = &task->node;
+    store_relaxed(&task->node.state, (uintptr_t)outer | TASK_IN_PLACE);
     int result = task->fn(task->node.arg);
     if (unlikely(f->node != &task->node)) spawn_left_open();
     f->node = outer;

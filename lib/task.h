@@ -47,11 +47,13 @@ struct node {
  *
  *      0         --await-->  a waiter, or a slot of await_any with TASK_SLOT     the awaiter
  *      a waiter  --leave-->  0                            await_any, that has its answer
+ *      0         --begin-->  the awaiter's node with TASK_IN_PLACE    the awaiter, on whose stack it runs
  *      any       --end-->    TASK_DONE                    the task; it claims and wakes whom it finds
  *
  * After TASK_DONE is there, the task is its awaiter's storage again: it is not touched. */
-#define TASK_DONE ((uintptr_t)1)
-#define TASK_SLOT ((uintptr_t)2)
+#define TASK_DONE     ((uintptr_t)1)
+#define TASK_SLOT     ((uintptr_t)2)
+#define TASK_IN_PLACE ((uintptr_t)4)
 
 struct task {
     struct node node;

@@ -16,6 +16,6 @@ int weft_sleep(weft_time until)
     struct waiter waiter;
     park_init(&waiter, &kind_sleep, NULL);
     /* For a task the lock of the timers keeps the frame, so there has to be a timer: see wait.h. */
-    int outcome = wait_for(&waiter, min_of(until, WEFT_NEVER - 1), wait_unlock_nothing, NULL);
+    int outcome = wait_for(&waiter, min_of(until, TIMERS_NEVER), wait_unlock_nothing, NULL);
     return outcome == -ETIMEDOUT && until <= worker_now(worker_self()) ? 0 : outcome;
 }

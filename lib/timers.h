@@ -24,6 +24,9 @@
 #define TIMERS_SLOTS  64u
 #define TIMERS_SHIFT  14 /* a slot of the lowest level is 2^14 ns */
 
+/* The moment of a timer that is only there to be stopped: it does not come. */
+#define TIMERS_NEVER (INT64_MAX - 1)
+
 struct timers;
 struct timer;
 
@@ -73,7 +76,7 @@ void timers_stop(struct timer *timer);
 /* Calls `expire` of all that have come.  How many.  Takes the lock, as does the next. */
 unsigned timers_expire(struct timers *timers, int64_t now, void *arg);
 
-/* The very moment of the next one; INT64_MAX. */
+/* The very moment of the next one that will come; INT64_MAX. */
 int64_t timers_earliest(struct timers *timers);
 
 #endif

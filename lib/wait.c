@@ -74,6 +74,7 @@ int wait_for(struct waiter *w, weft_time deadline, wait_unlock *unlock, void *ar
         atomic_set(&w->own, (uintptr_t)w); /* the lock that is held publishes it */
         if (!w->timed) search_park();      /* as in park_wait */
         unlock(arg);
+        if (!w->timed) search_parked();
         return thread_wait(w, deadline);
     }
     w->unlock = unlock;
@@ -82,7 +83,6 @@ int wait_for(struct waiter *w, weft_time deadline, wait_unlock *unlock, void *ar
     cancel_link(w->fiber);
     w->fiber->waiter = w;
     worker_suspend(worker_self(), then_wait, w);
-    worker_fiber()->waiter = NULL;
     /* Also after it has expired: then_wait may hold the lock still. */
     if (w->timed) timers_stop(&w->timer);
     return w->outcome;

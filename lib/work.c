@@ -112,6 +112,7 @@ void work_ready_fiber(struct fiber *f, bool next)
     struct root         *root = f->root; /* once pushed, f may run and end before root_push returns */
     struct worker       *w = worker_self();
     ready_t              item = fiber_ready(f);
+    f->waiter = NULL; /* it does not wait any more, though it may be long until it runs */
     if (unlikely(root)) {
         if (!root_push(root, item)) return;
         item = root_ready(root);

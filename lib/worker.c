@@ -210,6 +210,7 @@ int worker_init(struct worker *w, struct weft_runtime *rt, unsigned index, uint6
     w->budget = seed ? 1 : WORKER_BUDGET;
     search_init(w);
     choice_init(&w->choice, seed, index + 1);
+    w->now = worker_now(w);
     if (!deque_init(&w->deque)) return -ENOMEM;
     if (spare_have(w)) return 0;
     deque_destroy(&w->deque);

@@ -119,6 +119,10 @@ void search_park(void)
     add_relaxed(&parked, 1);
 }
 
+void search_parked(void)
+{
+}
+
 void search_unpark(void)
 {
     sub_relaxed(&parked, 1);

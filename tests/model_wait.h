@@ -45,6 +45,10 @@ void search_park(void)
     model_parked++;
 }
 
+void search_parked(void)
+{
+}
+
 void search_unpark(void)
 {
     model_assert(--model_parked >= 0, "who waits for good is counted until it is woken");
