@@ -27,11 +27,6 @@ static struct worker *worker_self(void)
     return NULL;
 }
 
-static struct fiber *worker_fiber(void)
-{
-    return NULL;
-}
-
 static void worker_spend(struct worker *w)
 {
     (void)w;

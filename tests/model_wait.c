@@ -72,11 +72,6 @@ static struct worker *worker_self(void)
     return model_self() == 1 && !plain ? &workers[1] : NULL;
 }
 
-static struct fiber *worker_fiber(void)
-{
-    return worker_self()->fiber;
-}
-
 void worker_suspend(struct worker *w, worker_then *does, void *arg)
 {
     (void)w;
