@@ -353,6 +353,18 @@ static void give(void)
     park_wake(e->waiter, false);
 }
 
+/* Thinks better of it. */
+static void claim_and_leave(void)
+{
+    spin_take(&source.lock);
+    struct wait_entry *e = wait_claim_first(&source.queue);
+    if (e) {
+        wait_push_first(&source.queue, e);
+        wait_unclaim(e->waiter);
+    }
+    unlock(NULL);
+}
+
 static void give_to_all(void)
 {
     spin_take(&source.lock);
@@ -432,6 +444,8 @@ static const struct model_program programs[] = {
     PROGRAM("task, cancel from above", a_task, over_by_cancel, 2, wait_for_good, next_stack, cancel_scope),
     PROGRAM("task, source or deadline", a_task, over, 1, wait_until_deadline, next_stack, give, pass_deadline),
     PROGRAM("task, source or cancel", a_task, over, 1, wait_for_good, next_stack, give, cancel_task),
+    PROGRAM("task, claimed and left, and cancelled", a_task, over_by_cancel, 1, wait_for_good, next_stack,
+            claim_and_leave, cancel_task),
     PROGRAM("task, deadline alone or cancel", a_task, over, 1, wait_for_deadline_alone, next_stack, pass_deadline,
             cancel_task),
     PROGRAM("task, source that knew it before", a_task, over_by_source, 3, wait_for_who_knows_it, next_stack,
@@ -448,5 +462,5 @@ static const struct model_program programs[] = {
 
 int main(int argc, char **argv)
 {
-    return model_main(argc, argv, programs, array_len(programs), "wait. park. end_wait cancel_check");
+    return model_main(argc, argv, programs, array_len(programs), "wait. park. end_wait");
 }
