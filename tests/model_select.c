@@ -179,7 +179,7 @@ static void all_accounted_for(void)
 
 /* ---- threads --------------------------------------------------------------- */
 
-static void send(struct weft_chan *c, uint64_t element, weft_time deadline)
+static void send_one(struct weft_chan *c, uint64_t element, weft_time deadline)
 {
     model_data_write(&datum[element]);
     int result = weft_chan_send(c, &element, sizeof element, deadline);
@@ -197,22 +197,22 @@ static void receive(struct weft_chan *c, weft_time deadline)
 
 static void send_one_to_a(void)
 {
-    send(&a, 1, WEFT_NEVER);
+    send_one(&a, 1, WEFT_NEVER);
 }
 
 static void send_two_to_b(void)
 {
-    send(&b, 2, WEFT_NEVER);
+    send_one(&b, 2, WEFT_NEVER);
 }
 
 static void try_one_to_a(void)
 {
-    send(&a, 1, DEADLINE);
+    send_one(&a, 1, DEADLINE);
 }
 
 static void try_two_to_b(void)
 {
-    send(&b, 2, DEADLINE);
+    send_one(&b, 2, DEADLINE);
 }
 
 static void receive_from_a(void)
@@ -287,8 +287,8 @@ static void select_send_twice(void)
 {
     choose_one(&three, &four, false, WEFT_NEVER);
     /* Whichever is not sent yet, where it is taken. */
-    if (sent[three]) send(&b, four, WEFT_NEVER);
-    else send(&a, three, WEFT_NEVER);
+    if (sent[three]) send_one(&b, four, WEFT_NEVER);
+    else send_one(&a, three, WEFT_NEVER);
 }
 
 static void select_send_until_deadline(void)

@@ -22,7 +22,6 @@
 #undef worker_fiber
 
 static struct worker *worker_self(void);
-static struct fiber  *worker_fiber(void);
 
 #include "../lib/cancel.c"
 #include "../lib/lock.c"

@@ -76,7 +76,7 @@ static int next(weft_gen *gen)
     return weft_gen_next(gen, &value) == 1 && value ? *(int *)value : INT32_MIN;
 }
 
-static int send(weft_gen *gen, void *sent)
+static int send_in(weft_gen *gen, void *sent)
 {
     void *value = NULL;
 
@@ -287,10 +287,10 @@ static void send_part(void)
 
     task_check(weft_gen_send(gen, &n, NULL) == -EINVAL); /* there is no yield that could take it */
     task_check(weft_gen_result(gen) == -EAGAIN);
-    task_check(send(gen, NULL) == 0);
+    task_check(send_in(gen, NULL) == 0);
     for (int sum = 0; n < 10; sum += n) {
         n++;
-        task_check(send(gen, &n) == sum + n);
+        task_check(send_in(gen, &n) == sum + n);
     }
     task_check(weft_gen_next(gen, NULL) == 0);
     task_check(weft_gen_result(gen) == 55);
@@ -680,10 +680,10 @@ static void delegate_send_part(void)
     int          n = 10, m = 32;
 
     task_check(next(gen) == 1);
-    task_check(send(gen, &n) == 1); /* the outer yields take it, and it begins with nothing sent */
-    task_check(send(gen, &n) == 0);
-    task_check(send(gen, &n) == 10);
-    task_check(send(gen, &m) == 42);
+    task_check(send_in(gen, &n) == 1); /* the outer yields take it, and it begins with nothing sent */
+    task_check(send_in(gen, &n) == 0);
+    task_check(send_in(gen, &n) == 10);
+    task_check(send_in(gen, &m) == 42);
     task_check(next(gen) == 2);
     task_check(next(gen) == 2);
     task_check(weft_gen_next(gen, NULL) == 0);
@@ -987,7 +987,7 @@ static void destroy_inner_part(void)
     weft_gen_destroy(b); /* closes c as well, which delegates no more */
     task_check(told("-125 "));
     task_check(weft_gen_done(c) && weft_gen_result(c) == -ECANCELED);
-    task_check(send(a, &m) == -ECANCELED);
+    task_check(send_in(a, &m) == -ECANCELED);
     task_check(told("-125 "));
     weft_gen_destroy(c);
     weft_gen_destroy(a);
