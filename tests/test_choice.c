@@ -194,12 +194,9 @@ int main(int argc, char **argv)
 {
     const struct test_part  parts[] = {{"print_trace", print_trace}};
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_seed_same_schedule),
-        cmocka_unit_test(schedule_does_not_depend_on_its_beginning),
-        cmocka_unit_test(other_seed_other_schedule),
-        cmocka_unit_test(schedule_is_the_same_in_another_process),
-        cmocka_unit_test(outside_draws_all_alike),
-        cmocka_unit_test(moment_is_real_or_stands_still),
+        cmocka_unit_test(same_seed_same_schedule),   cmocka_unit_test(schedule_does_not_depend_on_its_beginning),
+        cmocka_unit_test(other_seed_other_schedule), cmocka_unit_test(schedule_is_the_same_in_another_process),
+        cmocka_unit_test(outside_draws_all_alike),   cmocka_unit_test(moment_is_real_or_stands_still),
     };
 
     test_child_main(argc, argv, parts, TEST_LENGTH(parts));
