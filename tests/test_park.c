@@ -63,7 +63,7 @@ static int task_and_task(void *arg)
 {
     (void)arg;
     for (size_t i = 0; i < test_scale(2000); i++) {
-        struct meeting m = {0};
+        struct meeting m = {.told = 0};
         weft_task      other;
         weft_spawn(&other, i % 2 ? wake_at_meeting : wait_at_meeting, &m);
         if (i % 2) wait_at_meeting(&m);
@@ -77,7 +77,7 @@ static int task_and_thread(void *arg)
 {
     (void)arg;
     for (size_t i = 0; i < test_scale(200); i++) {
-        struct meeting m = {0};
+        struct meeting m = {.told = 0};
         test_thread    thread;
         test_thread_start(&thread, i % 2 ? wake_in_thread : wait_in_thread, &m);
         if (i % 2) wait_at_meeting(&m);
@@ -89,7 +89,7 @@ static int task_and_thread(void *arg)
 
 static int park_for_nothing(void *arg)
 {
-    struct meeting m = {0};
+    struct meeting m = {.told = 0};
     struct waiter  waiter;
 
     (void)arg;
@@ -115,7 +115,7 @@ static void threads_meet(void **state)
 {
     (void)state;
     for (size_t i = 0; i < test_scale(500); i++) {
-        struct meeting m = {0};
+        struct meeting m = {.told = 0};
         test_thread    thread;
         test_thread_start(&thread, wait_in_thread, &m);
         wake_at_meeting(&m);
