@@ -178,7 +178,8 @@ static int select_all(struct select *s, weft_time deadline)
         unlock_all(s);
         return refused;
     }
-    park_init(&s->waiter, s->locks ? &kind_select : &kind_nothing, s->locks ? s->order[0] : NULL);
+    if (s->locks == 0) return wait_for_nothing(&kind_nothing, deadline);
+    park_init(&s->waiter, &kind_select, s->order[0]);
     for (int i = 0; i < s->count; i++) {
         struct weft_case *c = &s->cases[i];
         if (!c->chan) continue;
@@ -186,8 +187,6 @@ static int select_all(struct select *s, weft_time deadline)
             .entry.waiter = &s->waiter, .elem = sends(c) ? (void *)c->from : c->into, .index = i, .select = s};
         wait_push(queue_of(c), &s->entries[i].entry);
     }
-    /* Without a lock of a channel, that of the timers keeps the frame: see wait.h. */
-    if (s->locks == 0 && deadline == WEFT_NEVER) deadline = WEFT_NEVER - 1;
     int outcome = wait_for(&s->waiter, deadline, unlock_all, s);
     chosen = outcome < 0 ? outcome : outcome / 2;
     take_entries(s, outcome < 0 ? NULL : s->cases[chosen].chan);
