@@ -32,7 +32,7 @@ static always_inline void get(struct weft_chan *c, void *elem, size_t count)
 }
 
 /* The first that waits and can still be claimed; it is to be woken. */
-static always_inline struct chan_entry *claim(struct weft_chan *c, wait_queue *queue, struct waiter **wake)
+static always_inline struct chan_entry *claim(struct weft_chan *c, wait_queue *queue, struct chan_entry **wake)
 {
     if (likely(wait_empty(queue))) return NULL;
     struct wait_entry *entry = wait_claim_first(queue);
@@ -40,11 +40,10 @@ static always_inline struct chan_entry *claim(struct weft_chan *c, wait_queue *q
     struct chan_entry *e = container_of(entry, struct chan_entry, entry);
     if (e->select) select_forget(e->select, c);
     e->entry.waiter->outcome = 2 * e->index;
-    *wake = e->entry.waiter;
-    return e;
+    return *wake = e;
 }
 
-static always_inline int try_send(struct weft_chan *c, const void *elem, struct waiter **wake)
+static always_inline int try_send(struct weft_chan *c, const void *elem, struct chan_entry **wake)
 {
     if (unlikely(load_relaxed(&c->closed))) return -EPIPE;
     struct chan_entry *receiver = claim(c, &c->receivers, wake);
@@ -58,7 +57,7 @@ static always_inline int try_send(struct weft_chan *c, const void *elem, struct 
     return 0;
 }
 
-static always_inline int try_recv(struct weft_chan *c, void *elem, struct waiter **wake)
+static always_inline int try_recv(struct weft_chan *c, void *elem, struct chan_entry **wake)
 {
     size_t count = load_relaxed(&c->count);
     if (count > 0) {
@@ -75,12 +74,12 @@ static always_inline int try_recv(struct weft_chan *c, void *elem, struct waiter
     return load_relaxed(&c->closed) ? -EPIPE : -EAGAIN;
 }
 
-int chan_send(struct weft_chan *chan, const void *elem, struct waiter **wake)
+int chan_send(struct weft_chan *chan, const void *elem, struct chan_entry **wake)
 {
     return try_send(chan, elem, wake);
 }
 
-int chan_recv(struct weft_chan *chan, void *elem, struct waiter **wake)
+int chan_recv(struct weft_chan *chan, void *elem, struct chan_entry **wake)
 {
     return try_recv(chan, elem, wake);
 }
@@ -114,21 +113,21 @@ static always_inline int wait_at(struct weft_chan *c, wait_queue *queue, void *e
 /* With others at the other end, or with nothing to be done at once; with the lock held, which they drop. */
 static noinline int send_slow(struct weft_chan *c, const void *elem, weft_time deadline)
 {
-    struct waiter *wake = NULL;
-    int            result = try_send(c, elem, &wake);
+    struct chan_entry *wake = NULL;
+    int                result = try_send(c, elem, &wake);
     if (result == -EAGAIN) return wait_at(c, &c->senders, (void *)elem, deadline, &chan_kind_send);
     unlock(c);
-    if (wake) park_wake(wake, true);
+    if (wake) chan_wake(wake, c, true);
     return result;
 }
 
 static noinline int recv_slow(struct weft_chan *c, void *elem, weft_time deadline)
 {
-    struct waiter *wake = NULL;
-    int            result = try_recv(c, elem, &wake);
+    struct chan_entry *wake = NULL;
+    int                result = try_recv(c, elem, &wake);
     if (result == -EAGAIN) return wait_at(c, &c->receivers, elem, deadline, &chan_kind_recv);
     unlock(c);
-    if (wake) park_wake(wake, true);
+    if (wake) chan_wake(wake, c, true);
     return result;
 }
 
@@ -162,14 +161,13 @@ int weft_chan_recv(weft_chan *c, void *elem, size_t size, weft_time deadline)
 }
 
 /* Of two lists of waits that closing has ended, which it wakes. */
-static void wake_closed(struct wait_entry *claimed)
+static void wake_closed(struct weft_chan *c, struct wait_entry *claimed)
 {
     while (claimed) {
         struct chan_entry *e = container_of(claimed, struct chan_entry, entry);
-        struct waiter     *waiter = claimed->waiter;
         claimed = claimed->prev; /* e is gone once its waiter is awake */
-        waiter->outcome = 2 * e->index + 1;
-        park_wake(waiter, false);
+        e->entry.waiter->outcome = 2 * e->index + 1;
+        chan_wake(e, c, false);
     }
 }
 
@@ -184,8 +182,8 @@ int weft_chan_close(weft_chan *c)
     store_relaxed(&c->closed, true);
     struct wait_entry *senders = wait_claim_all(&c->senders), *receivers = wait_claim_all(&c->receivers);
     unlock(c);
-    wake_closed(senders);
-    wake_closed(receivers);
+    wake_closed(c, senders);
+    wake_closed(c, receivers);
     return 0;
 }
 

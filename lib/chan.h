@@ -27,10 +27,10 @@ struct chan_entry {
     struct select    *select; /* NULL: it is the only one of its waiter */
 };
 
-/* With the lock held: 0; -EPIPE, closed; -EAGAIN, it would have to wait.  *wake is whom to wake when the lock is
- * dropped, unless it is NULL. */
-int chan_send(struct weft_chan *chan, const void *elem, struct waiter **wake);
-int chan_recv(struct weft_chan *chan, void *elem, struct waiter **wake);
+/* With the lock held: 0; -EPIPE, closed; -EAGAIN, it would have to wait.  *wake is what chan_wake is to wake when the
+ * lock is dropped, unless it is NULL. */
+int chan_send(struct weft_chan *chan, const void *elem, struct chan_entry **wake);
+int chan_recv(struct weft_chan *chan, void *elem, struct chan_entry **wake);
 
 /* Whether it looks as if a send, or a receive, could go ahead.  Without the lock. */
 static inline bool chan_may_send(const struct weft_chan *c)
@@ -43,8 +43,17 @@ static inline bool chan_may_recv(const struct weft_chan *c)
     return load_relaxed(&c->count) > 0 || !wait_empty(&c->senders) || load_relaxed(&c->closed);
 }
 
-/* With the lock held: the select's other entries at this channel are taken out.  In select.c, which knows them. */
+/* In select.c, which knows them: the select's other entries are taken out, with the lock held those at this channel; without
+ * one, when it has been claimed, those at all channels but this one. */
 void select_forget(struct select *select, struct weft_chan *chan);
+void select_forget_others(struct select *select, const struct weft_chan *chan);
+
+/* An entry of the channel that has been claimed, whose outcome is set; the channel may be gone.  `next` as with park_wake. */
+static inline void chan_wake(struct chan_entry *e, const struct weft_chan *chan, bool next)
+{
+    if (unlikely(e->select)) select_forget_others(e->select, chan);
+    park_wake(e->entry.waiter, next);
+}
 
 extern const struct wait_kind chan_kind_send, chan_kind_recv;
 

@@ -13,8 +13,9 @@
  *   Else all channels are locked, in the order of their addresses, and looked at: this is the one moment.
  *   If none can go ahead, an entry for each case is put into its channel's queue, all with the same waiter, and the
  *   locks are dropped when the stack is left.  Who wants one of the entries must claim the waiter, which
- *   only one can.  That one takes out the other entries at its own channel while it has the lock, so that
- *   it may be destroyed once this has returned; those at other channels the waiter takes out itself.
+ *   only one can.  That one takes out the other entries at its own channel while it has the lock, and those at the
+ *   other channels before it wakes the waiter: once its own call has returned, any of the channels may be destroyed.
+ *   After a deadline or a cancel the waiter takes them out itself.
  */
 
 #define FEW 8
@@ -46,7 +47,7 @@ static always_inline bool may(const struct weft_case *c)
     return sends(c) ? chan_may_send(c->chan) : chan_may_recv(c->chan);
 }
 
-static int attempt(struct weft_case *c, struct waiter **wake)
+static int attempt(struct weft_case *c, struct chan_entry **wake)
 {
     return sends(c) ? chan_send(c->chan, c->from, wake) : chan_recv(c->chan, c->into, wake);
 }
@@ -63,6 +64,17 @@ void select_forget(struct select *s, struct weft_chan *chan)
         if (s->cases[i].chan == chan) wait_remove(queue_of(&s->cases[i]), &s->entries[i].entry);
 }
 
+void select_forget_others(struct select *s, const struct weft_chan *won)
+{
+    for (int i = 0; i < s->count; i++) {
+        struct weft_chan *chan = s->cases[i].chan;
+        if (!chan || chan == won) continue;
+        spin_take(&chan->lock);
+        wait_remove(queue_of(&s->cases[i]), &s->entries[i].entry);
+        spin_drop(&chan->lock, 0);
+    }
+}
+
 /* ---- without waiting ------------------------------------------------------- */
 
 /* One of the first 64 cases, those of the mask, that can go ahead: its index, or -1. */
@@ -72,13 +84,13 @@ static always_inline int try_some(struct weft_case *cases, uint64_t mask)
         uint64_t left = mask;
         for (uint32_t skip = draw(worker_self(), (uint32_t)__builtin_popcountll(mask)); skip > 0; skip--)
             left &= left - 1;
-        int               i = __builtin_ctzll(left);
-        struct weft_chan *chan = cases[i].chan;
-        struct waiter    *wake = NULL;
+        int                i = __builtin_ctzll(left);
+        struct weft_chan  *chan = cases[i].chan;
+        struct chan_entry *wake = NULL;
         spin_take(&chan->lock);
         int result = attempt(&cases[i], &wake);
         spin_drop(&chan->lock, 0);
-        if (wake) park_wake(wake, true);
+        if (wake) chan_wake(wake, chan, true);
         if (result != -EAGAIN) {
             cases[i].result = result;
             return i;
@@ -122,7 +134,7 @@ static void lock_all(struct select *s)
     for (int i = 0; i < s->locks; i++) spin_take(&s->order[i]->lock);
 }
 
-/* While a lock is held that is not the winner's, take_entries waits for it, and the frame stays; not a moment
+/* While a lock is held that is not the winner's, select_forget_others waits for it, and the frame stays; not a moment
  * longer, so how many there are is read before the last is dropped. */
 static void unlock_all(void *arg)
 {
@@ -132,7 +144,7 @@ static void unlock_all(void *arg)
 }
 
 /* Drawn from those that can go ahead: its index, or -1. */
-static int try_all(struct select *s, struct waiter **wake)
+static int try_all(struct select *s, struct chan_entry **wake)
 {
     uint32_t ready = 0;
     int      chosen = -1;
@@ -149,28 +161,15 @@ static int try_all(struct select *s, struct waiter **wake)
     return -1;
 }
 
-/* The waiter has been claimed, and all that claimed it are done: no entry is left when this returns.
- * `won` is the channel that has taken out its own. */
-static void take_entries(struct select *s, const struct weft_chan *won)
-{
-    for (int i = 0; i < s->count; i++) {
-        struct weft_chan *chan = s->cases[i].chan;
-        if (!chan || chan == won) continue;
-        spin_take(&chan->lock);
-        wait_remove(queue_of(&s->cases[i]), &s->entries[i].entry);
-        spin_drop(&chan->lock, 0);
-    }
-}
-
 static int select_all(struct select *s, weft_time deadline)
 {
-    struct waiter *wake = NULL;
+    struct chan_entry *wake = NULL;
     put_in_order(s);
     lock_all(s);
     int chosen = try_all(s, &wake);
     if (chosen >= 0) {
         unlock_all(s);
-        if (wake) park_wake(wake, true);
+        if (wake) chan_wake(wake, s->cases[chosen].chan, true);
         return chosen;
     }
     int refused = wait_refused(deadline);
@@ -178,7 +177,8 @@ static int select_all(struct select *s, weft_time deadline)
         unlock_all(s);
         return refused;
     }
-    park_init(&s->waiter, s->locks ? &kind_select : &kind_nothing, s->locks ? s->order[0] : NULL);
+    if (s->locks == 0) return wait_for_nothing(&kind_nothing, deadline);
+    park_init(&s->waiter, &kind_select, s->order[0]);
     for (int i = 0; i < s->count; i++) {
         struct weft_case *c = &s->cases[i];
         if (!c->chan) continue;
@@ -186,13 +186,13 @@ static int select_all(struct select *s, weft_time deadline)
             .entry.waiter = &s->waiter, .elem = sends(c) ? (void *)c->from : c->into, .index = i, .select = s};
         wait_push(queue_of(c), &s->entries[i].entry);
     }
-    /* Without a lock of a channel, that of the timers keeps the frame: see wait.h. */
-    if (s->locks == 0 && deadline == WEFT_NEVER) deadline = TIMERS_NEVER;
     int outcome = wait_for(&s->waiter, deadline, unlock_all, s);
-    chosen = outcome < 0 ? outcome : outcome / 2;
-    take_entries(s, outcome < 0 ? NULL : s->cases[chosen].chan);
-    if (chosen >= 0) s->cases[chosen].result = outcome % 2 ? -EPIPE : 0;
-    return chosen;
+    if (outcome < 0) {
+        select_forget_others(s, NULL);
+        return outcome;
+    }
+    s->cases[outcome / 2].result = outcome % 2 ? -EPIPE : 0;
+    return outcome / 2;
 }
 
 static noinline int select_few(struct weft_case *cases, int count, weft_time deadline)

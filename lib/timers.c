@@ -157,5 +157,5 @@ int64_t timers_earliest(struct timers *ts)
         for (const struct timer *t = ts->slots[level][digit(begin, level)]; t; t = t->next)
             earliest = min_of(earliest, t->when);
     timers_unlock(ts);
-    return earliest < TIMERS_NEVER ? earliest : INT64_MAX;
+    return earliest;
 }

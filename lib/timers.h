@@ -24,9 +24,6 @@
 #define TIMERS_SLOTS  64u
 #define TIMERS_SHIFT  14 /* a slot of the lowest level is 2^14 ns */
 
-/* The moment of a timer that is only there to be stopped: it does not come. */
-#define TIMERS_NEVER (INT64_MAX - 1)
-
 struct timers;
 struct timer;
 

@@ -14,11 +14,6 @@ noinline int wait_refused_slow(weft_time deadline)
     return deadline <= worker_now(w) ? -ETIMEDOUT : 0;
 }
 
-void wait_unlock_nothing(void *arg)
-{
-    (void)arg;
-}
-
 /* The deadline has come: under the lock of the timers. */
 static void expired(struct timer *t, void *arg)
 {
@@ -86,6 +81,22 @@ int wait_for(struct waiter *w, weft_time deadline, wait_unlock *unlock, void *ar
     /* Also after it has expired: then_wait may hold the lock still. */
     if (w->timed) timers_stop(&w->timer);
     return w->outcome;
+}
+
+static void unlock_word(void *word)
+{
+    spin_drop(word, 0);
+}
+
+int wait_for_nothing(const struct wait_kind *kind, weft_time deadline)
+{
+    struct waiter waiter;
+    spin_word     frame; /* held until the wait has begun, so that the frame stays as long */
+    atomic_set(&frame, SPIN_HELD);
+    park_init(&waiter, kind, NULL);
+    int outcome = wait_for(&waiter, deadline, unlock_word, &frame);
+    spin_take(&frame);
+    return outcome;
 }
 
 struct wait_entry *wait_claim_all(wait_queue *queue)

@@ -32,11 +32,11 @@ static always_inline int wait_refused(weft_time deadline)
 /* Drops the locks. */
 typedef void wait_unlock(void *arg);
 
-/* For a wait that has no lock of its own: it must have a deadline, then the lock of the timers keeps the frame. */
-void wait_unlock_nothing(void *arg);
-
 /* What the claimer has set as the outcome (0 or more), or -ETIMEDOUT, the reason of its cancelling, -EDEADLK. */
 int wait_for(struct waiter *w, weft_time deadline, wait_unlock *unlock, void *arg);
+
+/* The same for what nobody brings about: only the deadline and cancelling end it, and that it is a deadlock. */
+int wait_for_nothing(const struct wait_kind *kind, weft_time deadline);
 
 /* ---- a queue of waiters ---------------------------------------------------- */
 

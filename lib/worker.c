@@ -125,13 +125,16 @@ static always_inline void run(struct fiber *f, struct task *task, struct root *r
 
 /* No stack is to be had for the item, which would begin to run: it goes back, and what has a
  * stack already runs instead, if there is any.  When nobody runs but those who look for a
- * stack in vain, and that for a second, none will ever be free. */
+ * stack in vain, no timer is to come, and that for a second, none will ever be free. */
 static noinline ready_t starve(struct worker *w, ready_t item)
 {
     struct weft_runtime *rt = w->runtime;
     add_relaxed(&rt->starving, 1);
     for (int tries = 0;; tries++) {
         work_ready_shared(rt, item);
+        work_expire(w, true);
+        bool timed = work_next_timer(rt) != INT64_MAX;
+        if (timed && w->choice.seeded && (item = search_yielding(w))) break;
         if ((item = !slot_empty(&w->next) ? work_take_next(w) : work_take_resumed(w))) break;
         for (uint32_t n = load_relaxed(&rt->inject.count); n > 0; n--) {
             if (!(item = inject_take(&rt->inject)) || ready_kind(item) != READY_TASK || spare_have(w)) break;
@@ -139,7 +142,7 @@ static noinline ready_t starve(struct worker *w, ready_t item)
             item = 0;
         }
         if (item) break;
-        if (load_relaxed(&rt->starving) < idle_running(&rt->idle)) tries = 0;
+        if (load_relaxed(&rt->starving) < idle_running(&rt->idle) || timed) tries = 0;
         if (tries == 1000)
             base_die("no memory for a stack of %zu bytes, and none will be free: %llu are in use", rt->stacks.size,
                      (unsigned long long)load_relaxed(&rt->fibers));

@@ -287,13 +287,18 @@ static void wait_until_deadline(void)
     let_go(get(DEADLINE));
 }
 
+static void unlock_nothing(void *arg)
+{
+    (void)arg;
+}
+
 /* With the lock of the timers alone. */
 static void wait_for_deadline_alone(void)
 {
     static const struct wait_kind kind = {.what = ""};
     int                           refused = wait_refused(WEFT_NEVER);
     if (!refused) park_init(&frame->waiter, &kind, NULL);
-    let_go(refused ? refused : wait_for(&frame->waiter, DEADLINE, wait_unlock_nothing, NULL));
+    let_go(refused ? refused : wait_for(&frame->waiter, DEADLINE, unlock_nothing, NULL));
 }
 
 /* Its source knows it from before, and has no lock: what it did in between is seen by who claims it. */
@@ -303,7 +308,7 @@ static void wait_for_who_knows_it(void)
     park_init(&frame->waiter, &kind, NULL);
     runq_push(&found, (uintptr_t)&frame->waiter);
     model_data_write(&request);
-    let_go(wait_for(&frame->waiter, WEFT_NEVER, wait_unlock_nothing, NULL));
+    let_go(wait_for(&frame->waiter, WEFT_NEVER, unlock_nothing, NULL));
 }
 
 static bool publish(struct waiter *w, void *arg)

@@ -855,6 +855,66 @@ static void who_has_seen_the_effect_may_destroy(void **state)
     assert_in_tasks(destroy_at_once, &(bool){true});
 }
 
+/* The other side selects over two channels that it is handed. */
+struct both {
+    _Atomic(weft_chan **) chans;
+    atomic_bool           over;
+};
+
+static int select_both(void *arg)
+{
+    struct both *self = arg;
+
+    while (!atomic_load(&self->over)) {
+        weft_chan **chans = atomic_exchange(&self->chans, NULL);
+        if (!chans) {
+            weft_yield();
+            continue;
+        }
+        int              into[2];
+        struct weft_case cases[2] = {receives(chans[0], &into[0]), receives(chans[1], &into[1])};
+        task_check(weft_select(cases, 2, WEFT_NEVER) >= 0);
+    }
+    return 0;
+}
+
+/* What ends the select at one channel is all that its caller has to know to destroy the other. */
+static int destroy_both_at_once(void *arg)
+{
+    const bool  thread = *(const bool *)arg;
+    struct both both = {0};
+    test_side   side;
+
+    test_side_start(&side, thread, select_both, &both);
+    for (size_t round = 0; round < test_scale(6000); round++) {
+        weft_chan *chans[2] = {make_ints(0), make_ints(0)}, *wins = chans[round % 2];
+        atomic_store(&both.chans, chans);
+        if (round % 3 == 0) {
+            int              from = 1;
+            struct weft_case one = sends(wins, &from);
+            task_check(weft_select(&one, 1, WEFT_NEVER) == 0);
+        } else {
+            task_check(send_int(wins, 1, WEFT_NEVER) == 0);
+        }
+        weft_chan_destroy(chans[0]);
+        weft_chan_destroy(chans[1]);
+    }
+    atomic_store(&both.over, true);
+    task_check(test_side_end(&side) == 0);
+    return 0;
+}
+
+static void who_has_ended_a_select_may_destroy_the_others(void **state)
+{
+    (void)state;
+    bool thread = false;
+
+    assert_int_equal(test_run(destroy_both_at_once, &thread, WEFT_OPTIONS(.workers = 1)), 0);
+    assert_int_equal(test_run_workers(destroy_both_at_once, &thread), 0);
+    thread = true;
+    assert_int_equal(test_run_workers(destroy_both_at_once, &thread), 0);
+}
+
 static int destroy_under_select(void *arg)
 {
     struct choosing self = {.from = 1};
@@ -957,6 +1017,7 @@ int main(int argc, char **argv)
               cmocka_unit_test(cancelled_wait_moves_nothing),
               cmocka_unit_test(select_is_served_in_its_turn),
               cmocka_unit_test(who_has_seen_the_effect_may_destroy),
+              cmocka_unit_test(who_has_ended_a_select_may_destroy_the_others),
               cmocka_unit_test(destroy_under_select_stops_the_program),
               cmocka_unit_test(selects_let_others_run),
     };

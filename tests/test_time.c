@@ -811,6 +811,28 @@ static void virtual_time_waits_for_woken_threads(void **state)
         assert_int_equal(test_run(ask_outside, NULL, WEFT_OPTIONS(.seed = seed)), 0);
 }
 
+/* ---- for ever ------------------------------------------------------------------------- */
+
+static int wait_for_ever(void *arg)
+{
+    weft_time before = weft_now();
+
+    (void)arg;
+    task_check(weft_sleep(WEFT_NEVER) == -EDEADLK);
+    task_check(weft_select(NULL, 0, WEFT_NEVER) == -EDEADLK);
+    task_check(weft_select(&(struct weft_case){0}, 1, WEFT_NEVER) == -EDEADLK);
+    task_check(weft_now() - before < HOUR);
+    return 0;
+}
+
+/* For ever is no moment that a timer, or virtual time, comes to. */
+static void who_waits_for_ever_is_stuck(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run_workers(wait_for_ever, NULL), 0);
+    assert_int_equal(test_run(wait_for_ever, NULL, WEFT_OPTIONS(.seed = 1)), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -836,6 +858,7 @@ int main(void)
         cmocka_unit_test(seed_decides_between_equals),
         cmocka_unit_test(virtual_time_waits_for_threads),
         cmocka_unit_test(virtual_time_waits_for_woken_threads),
+        cmocka_unit_test(who_waits_for_ever_is_stuck),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
