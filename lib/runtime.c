@@ -230,6 +230,7 @@ int weft_check(void)
     struct worker *w = worker_self();
     if (!w) return 0;
     worker_spend(w);
+    work_look(worker_self());
     return cancel_check(worker_fiber());
 }
 

@@ -8,7 +8,8 @@
 noinline int wait_refused_slow(weft_time deadline)
 {
     struct worker *w = worker_self();
-    int            reason = w ? cancel_check(w->fiber) : 0;
+    if (w) work_look(w);
+    int reason = w ? cancel_check(w->fiber) : 0;
     if (reason) return reason;
     if (deadline == 0) return -EAGAIN;
     return deadline <= worker_now(w) ? -ETIMEDOUT : 0;

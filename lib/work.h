@@ -45,6 +45,14 @@ void work_expired(struct fiber *f, void *list);
 /* Makes those ready whose moment has come: of this worker's timers, or of everybody's.  How many. */
 unsigned work_expire(struct worker *w, bool all);
 
+/* By a task that goes on, and asks whether it is cancelled: a deadline of its scope that has passed tells.  With a seed
+ * time stands still meanwhile. */
+static inline void work_look(struct worker *w)
+{
+    int64_t next = timers_next(&w->timers);
+    if (unlikely(next != INT64_MAX) && !w->choice.seeded && next <= worker_now(w)) work_expire(w, false);
+}
+
 /* The moment of the runtime's next timer, at the earliest; INT64_MAX. */
 int64_t work_next_timer(struct weft_runtime *rt);
 

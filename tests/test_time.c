@@ -401,6 +401,29 @@ static int compute_too_long(void *arg)
     return 0;
 }
 
+/* And as soon as somebody looks: on one worker, by its only task. */
+static int look_once(void *arg)
+{
+    weft_chan *chan = make_ints(1);
+    weft_scope scope;
+
+    for (int way = 0; way <= 1; way++) {
+        weft_time late = weft_now() + 2 * WEFT_MS;
+        open_until(&scope, late - WEFT_MS);
+        while (weft_now() < late) test_spin(100);
+        task_check((way ? weft_check() : recv_int(chan, 0)) == -ETIMEDOUT);
+        task_check(weft_scope_close(&scope) == -ETIMEDOUT);
+    }
+    weft_chan_destroy(chan);
+    return *(int *)arg;
+}
+
+static void deadline_is_seen_at_the_first_look(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(look_once, &(int){0}, WEFT_OPTIONS(.workers = 1)), 0);
+}
+
 static void deadline_is_seen_by_who_does_not_wait(void **state)
 {
     (void)state;
@@ -847,6 +870,7 @@ int main(void)
         cmocka_unit_test(await_any_gives_up),
         cmocka_unit_test(scope_ends_its_waits_at_its_deadline),
         cmocka_unit_test(deadline_is_seen_by_who_does_not_wait),
+        cmocka_unit_test(deadline_is_seen_at_the_first_look),
         cmocka_unit_test(scope_may_be_too_late_from_the_start),
         cmocka_unit_test(scope_may_end_before_its_deadline),
         cmocka_unit_test(first_reason_counts),
