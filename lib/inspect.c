@@ -217,8 +217,9 @@ int inspect_print(int fd, const char *format, ...)
 }
 
 /* Frames that every task has at its ends, by which nobody is wiser. */
-static const char *const ways_to_wait[] = {"context_switch", "worker_suspend", "worker_yield", "worker_breathe",
-                                           "wait_for",       "park_wait",      "look",         "inspect_tasks"};
+static const char *const ways_to_wait[] = {"jump",         "jump_with_exceptions", "context_switch", "worker_suspend",
+                                           "worker_yield", "worker_breathe",       "wait_for",       "park_wait",
+                                           "look",         "look_at_some",         "choose",         "inspect_tasks"};
 static const char *const bases[] = {"scope_run", "worker_loop"};
 
 #define is_one_of(name, list) is_one_of_these(name, list, array_len(list))
