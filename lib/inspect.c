@@ -1,6 +1,5 @@
 #define _GNU_SOURCE
 #include "inspect.h"
-#include "cancel.h"
 #include "lock.h"
 #include "symbol.h"
 #include "unwind.h"
@@ -59,16 +58,26 @@ unjudged static struct node *node_of(const struct fiber *f)
     return *(struct node *const volatile *)&f->node;
 }
 
-static const struct node *above(const struct node *n)
+unjudged static const struct node *above(const struct node *n)
 {
     return (const struct node *)(n->up & ~(uintptr_t)NODE_FLAGS);
 }
 
 /* The frames of a stack, and of those that go on after it: a task that has resumed a generator is below that. */
-static void unwind_below(const struct context *stack, struct inspect_task *seen)
+unjudged static void unwind_below(const struct context *stack, struct inspect_task *seen)
 {
     for (; stack; stack = stack->under)
         seen->frames += unwind_context(stack, seen->pcs + seen->frames, INSPECT_FRAMES - seen->frames);
+}
+
+/* As cancel_reason, which is judged; of two reasons the nearer one. */
+unjudged static int reason_of(const struct node *n)
+{
+    for (; n; n = n->up & NODE_SHIELD ? NULL : above(n)) {
+        int reason = load_relaxed(&n->reason);
+        if (reason) return reason;
+    }
+    return 0;
 }
 
 /* The task that runs as this node, or has it open. */
@@ -109,7 +118,7 @@ unjudged static bool look(const struct weft_runtime *rt, const struct fiber *f, 
     note_outers(seen);
     seen->root = f->root;
     seen->scope = scope;
-    seen->reason = cancel_reason(n);
+    seen->reason = reason_of(n);
     const struct context *stack = f->current;
     if (mine) {
         seen->frames = unwind_self(seen->pcs, INSPECT_FRAMES);
@@ -208,9 +217,10 @@ int inspect_print(int fd, const char *format, ...)
 }
 
 /* Frames that every task has at its ends, by which nobody is wiser. */
-static const char *const ways_to_wait[] = {"context_switch", "worker_suspend", "worker_yield",
-                                           "worker_breathe", "wait_for",       "wait_for_nothing",
-                                           "park_wait",      "look",           "inspect_tasks"};
+static const char *const ways_to_wait[] = {
+    "jump",         "jump_with_exceptions", "context_switch", "worker_suspend", "worker_yield", "worker_breathe",
+    "wait_for",     "wait_for_nothing",     "park_wait",      "look",           "look_at_some", "choose",
+    "inspect_tasks"};
 static const char *const bases[] = {"scope_run", "worker_loop"};
 
 #define is_one_of(name, list) is_one_of_these(name, list, array_len(list))

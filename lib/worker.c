@@ -41,7 +41,8 @@ static always_inline void switch_to(struct worker *w, struct fiber *to, worker_t
     w->left_root = from->root;
     w->fiber = to;
     platform_fence_light(); /* pairs with the heavy one in inspect.c: it sees that `to` runs, or this that it is held */
-    if (unlikely(load_relaxed(&to->held))) wait_while_held(to);
+    /* acquire: pairs with unhold in inspect.c; whoever looked at the fiber is done. */
+    if (unlikely(load_acquire(&to->held))) wait_while_held(to);
     worker_count_one(&w->count.switches);
     context_switch(left, to->current);
     arrive(worker_self());

@@ -222,6 +222,136 @@ static int part_scope(void)
     return weft_run(in_a_scope, NULL, WEFT_OPTIONS(.workers = test_workers()));
 }
 
+/* ---- shared state ------------------------------------------------------------------------------ */
+
+static weft_sem     sem;
+static weft_group   group;
+static weft_event   event;
+static weft_barrier barrier;
+static weft_future  future;
+static weft_cond    cond;
+static weft_mutex   mutex, locked[2];
+static weft_rwlock  rwlock;
+
+static int wait_for_sem(void *arg)
+{
+    (void)arg;
+    return weft_sem_wait(&sem, WEFT_NEVER);
+}
+
+static int wait_for_group(void *arg)
+{
+    (void)arg;
+    return weft_group_wait(&group, WEFT_NEVER);
+}
+
+static int wait_for_event(void *arg)
+{
+    (void)arg;
+    return weft_event_wait(&event, WEFT_NEVER);
+}
+
+static int wait_for_barrier(void *arg)
+{
+    (void)arg;
+    return weft_barrier_wait(&barrier);
+}
+
+static int wait_for_future(void *arg)
+{
+    (void)arg;
+    return weft_future_await(&future, NULL, WEFT_NEVER);
+}
+
+static int wait_for_cond(void *arg)
+{
+    (void)arg;
+    weft_mutex_lock(&mutex);
+    int result = weft_cond_wait(&cond, &mutex, WEFT_NEVER);
+    weft_mutex_unlock(&mutex); /* it is held again */
+    return result;
+}
+
+static weft_fn *const waits_for_state[] = {wait_for_sem,     wait_for_group,  wait_for_event,
+                                           wait_for_barrier, wait_for_future, wait_for_cond};
+enum { STATES = TEST_LENGTH(waits_for_state) };
+
+/* All of them fail; those that lock go on when they are given what they want. */
+static int lock_locked(void *arg)
+{
+    weft_mutex_lock(arg);
+    weft_mutex_unlock(arg);
+    return 0;
+}
+
+static int lock_written(void *arg)
+{
+    weft_rwlock_rdlock(arg);
+    weft_rwlock_unlock(arg);
+    return 0;
+}
+
+static int wait_for_states(void *arg)
+{
+    weft_task tasks[STATES], locks, reads;
+
+    (void)arg;
+    weft_group_add(&group, 1);
+    weft_barrier_init(&barrier, 2);
+    weft_mutex_lock(&locked[0]);
+    weft_rwlock_wrlock(&rwlock);
+    for (int i = 0; i < STATES; i++) weft_spawn(&tasks[i], waits_for_state[i], NULL);
+    weft_spawn(&locks, lock_locked, &locked[0]);
+    weft_spawn(&reads, lock_written, &rwlock);
+    for (int i = 0; i < STATES; i++) expect(weft_await(&tasks[i]) == -EDEADLK);
+    weft_mutex_unlock(&locked[0]);
+    weft_rwlock_unlock(&rwlock);
+    expect(weft_await(&locks) == 0);
+    expect(weft_await(&reads) == 0);
+    /* What has failed left nothing behind. */
+    weft_sem_post(&sem);
+    expect(weft_sem_wait(&sem, 0) == 0);
+    weft_task other;
+    weft_spawn(&other, wait_for_barrier, NULL);
+    int mine = weft_barrier_wait(&barrier), its = weft_await(&other);
+    expect(mine + its == 1 && mine >= 0 && its >= 0);
+    return 15;
+}
+
+static int part_states(void)
+{
+    return weft_run(wait_for_states, NULL, WEFT_OPTIONS(.workers = test_workers()));
+}
+
+/* Two locks, in either order. */
+static atomic_int holding;
+
+static int lock_both(void *arg)
+{
+    int first = arg != NULL;
+
+    weft_mutex_lock(&locked[first]);
+    atomic_fetch_add(&holding, 1);
+    while (atomic_load(&holding) < 2) weft_yield();
+    weft_mutex_lock(&locked[!first]);
+    return 0;
+}
+
+static int lock_in_either_order(void *arg)
+{
+    weft_task task;
+
+    fprintf(stderr, "locks %p %p\n", (void *)&locked[0], (void *)&locked[1]);
+    weft_spawn(&task, lock_both, &task);
+    lock_both(arg);
+    return weft_await(&task);
+}
+
+static int part_locks(void)
+{
+    return weft_run(lock_in_either_order, NULL, WEFT_OPTIONS(.workers = test_workers()));
+}
+
 /* ---- nobody can fail --------------------------------------------------------------------- */
 
 /* Waits for good, in a way that cannot fail: this task is never spawned. */
@@ -837,6 +967,46 @@ static void a_select_is_reported_and_freed(void **state)
     }
 }
 
+static void shared_state_is_reported_and_freed(void **state)
+{
+    (void)state;
+    static const char *const waits[][2] = {
+        {"wait_for_sem", " waits for the semaphore 0x"},
+        {"wait_for_group", " waits for the count of the group 0x"},
+        {"wait_for_event", " waits for the event 0x"},
+        {"wait_for_barrier", " waits for all to arrive at the barrier 0x"},
+        {"wait_for_future", " waits for the value of the future 0x"},
+        {"wait_for_cond", " waits for a signal of the cond 0x"},
+        {"lock_locked", " waits to lock the mutex 0x"},
+        {"lock_written", " waits to read-lock the rwlock 0x"},
+    };
+    struct test_child child;
+    char              task[4096];
+
+    run_part(&child, "states", 15, 1);
+    for (size_t i = 0; i < TEST_LENGTH(waits); i++) {
+        task_in(child.text, waits[i][0], task, sizeof task);
+        assert_contains(task, waits[i][1]);
+    }
+}
+
+static void locks_in_either_order_stop_the_program(void **state)
+{
+    (void)state;
+    struct test_child child;
+    void             *locks[2];
+    char              waits[2][100];
+
+    test_child_run(&child, "locks");
+    assert_stopped_with_message(&child);
+    assert_int_equal(sscanf(strstr(child.text, "locks 0x"), "locks %p %p", &locks[0], &locks[1]), 2);
+    for (int i = 0; i < 2; i++) {
+        snprintf(waits[i], sizeof waits[i], " waits to lock the mutex %p for ", locks[i]);
+        assert_contains(child.text, waits[i]);
+    }
+    assert_contains(child.text, "weft: deadlock: no task waits in a way that can fail\n");
+}
+
 static void who_awaits_is_freed_by_whom_it_awaits(void **state)
 {
     (void)state;
@@ -975,6 +1145,8 @@ int main(int argc, char **argv)
         {"for_ever_seeded", part_for_ever_seeded},
         {"await_any", part_await_any},
         {"scope", part_scope},
+        {"states", part_states},
+        {"locks", part_locks},
         {"circle", part_circle},
         {"circle_seeded", part_circle_seeded},
         {"two_await_each_other", part_two_await_each_other},
@@ -1005,6 +1177,8 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_tasks_on_two_channels_are_reported_and_freed),
         cmocka_unit_test(a_select_is_reported_and_freed),
+        cmocka_unit_test(shared_state_is_reported_and_freed),
+        cmocka_unit_test(locks_in_either_order_stop_the_program),
         cmocka_unit_test(who_awaits_is_freed_by_whom_it_awaits),
         cmocka_unit_test(a_cycle_that_cannot_fail_is_named_and_stops_the_program),
         cmocka_unit_test(a_cycle_is_named_when_one_runs_in_place_of_another),
