@@ -15,7 +15,7 @@ struct edge {
 
 struct report {
     int64_t      now;
-    uint64_t     tasks;
+    uint64_t     tasks, outside;
     struct edge *edges;
     size_t       count, room;
 };
@@ -43,7 +43,9 @@ static void note_task(const struct inspect_task *t, void *arg)
 
 static void count_task(const struct inspect_task *t, void *arg)
 {
-    ((struct report *)arg)->tasks += 1 + t->outers;
+    struct report *r = arg;
+    r->tasks += 1 + t->outers;
+    r->outside += t->kind && t->kind->outside;
 }
 
 static int by_from(const void *a, const void *b)
@@ -113,7 +115,7 @@ bool deadlock_break(struct weft_runtime *rt)
     struct report  r = {0};
     struct freeing freeing = {.runtime = rt};
     inspect_tasks(rt, count_task, &r);
-    if (r.tasks == 0) return false;
+    if (r.tasks == 0 || r.outside > 0) return false;
     bool reported = rt->reports++ < REPORTS_MOST;
     if (reported) report(rt, r.tasks);
     stack_each(&rt->stacks, free_fiber, &freeing);

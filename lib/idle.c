@@ -22,14 +22,17 @@ static uint64_t with_watch(uint64_t word, uint64_t what, unsigned seat)
     return (word & ~(WATCH_MASK | SEAT_MASK)) | what | (uint64_t)seat << SEAT_SHIFT;
 }
 
-void idle_init(struct idle *idle, struct idle_seat *seats, unsigned count)
+void idle_init(struct idle *idle, struct idle_seat *seats, unsigned count, void (*poke)(void *arg), void *arg)
 {
     for (unsigned i = 0; i < count; i++) {
         atomic_set(&seats[i].token, 0);
+        atomic_set(&seats[i].polls, false);
         atomic_set(&seats[i].below, 0);
     }
     atomic_set(&idle->closed, false);
     atomic_set(&idle->until, INT64_MAX);
+    idle->poke = poke;
+    idle->poke_arg = arg;
     idle->seats = seats;
     idle->count = count;
     atomic_set(&idle->word, (uint64_t)count << RUN_SHIFT);
@@ -76,8 +79,10 @@ static void rouse(struct idle *idle, unsigned seat)
 {
     /* release: pairs with sleep_in.  A swap, not a store: it hands on what others who have roused
      * this seat did, and cannot be overtaken by a token that was used up before. */
-    swap_release(&idle->seats[seat].token, 1);
-    platform_futex_wake(&idle->seats[seat].token, 1);
+    swap_seq(&idle->seats[seat].token, 1);
+    /* seq: pairs with idle_doze_in: either that sees the token, or this that it polls. */
+    if (load_seq(&idle->seats[seat].polls)) idle->poke(idle->poke_arg);
+    else platform_futex_wake(&idle->seats[seat].token, 1);
 }
 
 bool idle_sleep(struct idle *idle, unsigned me)
@@ -116,6 +121,19 @@ void idle_doze(struct idle *idle, unsigned me, int64_t now, int64_t timeout)
 {
     if (timeout >= 0) store_relaxed(&idle->until, now + timeout);
     sleep_in(&idle->seats[me], timeout);
+    idle_undoze(idle, me);
+}
+
+void idle_doze_in(struct idle *idle, unsigned me, int64_t now, int64_t timeout,
+                  void (*sleep)(void *arg, int64_t timeout), void *arg)
+{
+    struct idle_seat *seat = &idle->seats[me];
+    if (timeout >= 0) store_relaxed(&idle->until, now + timeout);
+    swap_seq(&seat->polls, true); /* pairs with rouse */
+    if (load_seq(&seat->token) == 0) sleep(arg, timeout);
+    store_relaxed(&seat->polls, false);
+    swap_relaxed(&seat->token,
+                 0); /* a swap, as in rouse; what it had to say the caller sees when it looks at everything now */
     idle_undoze(idle, me);
 }
 

@@ -16,7 +16,8 @@
 /* Where one worker sleeps. */
 struct idle_seat {
     _Alignas(CACHE_LINE) Atomic(uint32_t) token; /* 1: get up */
-    Atomic(uint32_t) below;                      /* in the pile of sleepers: the next seat, from 1 */
+    Atomic(bool)     polls; /* whoever sits here sleeps in idle_doze_in's `sleep`, not on the token */
+    Atomic(uint32_t) below; /* in the pile of sleepers: the next seat, from 1 */
 };
 
 /* The word
@@ -27,9 +28,11 @@ struct idle_seat {
  *      bits 35-63  tag: changes whenever the pile does
  */
 struct idle {
-    Atomic(uint64_t)  word;
-    Atomic(bool)      closed;
-    Atomic(int64_t)   until; /* when the watch that dozes gets up by itself; INT64_MAX: not known, or never */
+    Atomic(uint64_t) word;
+    Atomic(bool)     closed;
+    Atomic(int64_t)  until; /* when the watch that dozes gets up by itself; INT64_MAX: not known, or never */
+    void (*poke)(void *arg);
+    void             *poke_arg;
     struct idle_seat *seats;
     unsigned          count;
 };
@@ -37,7 +40,7 @@ struct idle {
 enum idle_role { IDLE_SLEEP, IDLE_WATCH };
 
 /* All run. */
-void idle_init(struct idle *idle, struct idle_seat *seats, unsigned count);
+void idle_init(struct idle *idle, struct idle_seat *seats, unsigned count, void (*poke)(void *arg), void *arg);
 
 /* A worker that runs has found nothing: what it is to do now.  The word has it
  * that it sleeps, or watches, already. */
@@ -53,6 +56,9 @@ bool idle_sleep(struct idle *idle, unsigned me);
 bool idle_lie_down(struct idle *idle, unsigned me);
 /* Until woken, or for `timeout` nanoseconds (negative: for good).  Awake after. */
 void idle_doze(struct idle *idle, unsigned me, int64_t now, int64_t timeout);
+/* The same, in `sleep`, which idle_init's `poke` ends. */
+void idle_doze_in(struct idle *idle, unsigned me, int64_t now, int64_t timeout,
+                  void (*sleep)(void *arg, int64_t timeout), void *arg);
 void idle_undoze(struct idle *idle, unsigned me);
 
 /* What the watch, which has found work, leaves behind. */

@@ -22,6 +22,7 @@
 struct wait_kind {
     const char *what;    /* "to receive from the channel", as in: waits ... */
     bool        awaited; /* the object is a struct task, which somebody may wait for in turn */
+    bool        outside; /* it comes from outside the runtime */
 };
 
 struct waiter {

@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "cancel.h"
+#include "blocking.h"
 #include "deadlock.h"
+#include "io.h"
 #include "registry.h"
 #include "scope.h"
 #include "search.h"
@@ -82,6 +84,7 @@ static void free_all(struct runtime *r)
     for (unsigned i = 0; i < r->made; i++) worker_destroy(&r->shared.workers[i]);
     spare_end_shared(&r->shared);
     stack_pool_destroy(&r->shared.stacks);
+    poller_destroy(&r->shared.poller);
     free(r->shared.workers);
     free(r->seats);
     free(r);
@@ -98,6 +101,11 @@ static size_t power_of_two(size_t size)
     size_t power = max_of(STACK_SIZE_MIN, 4 * (size_t)sysconf(_SC_PAGESIZE));
     while (power < size) power *= 2;
     return power;
+}
+
+static void poke(void *rt)
+{
+    poller_wake(&((struct weft_runtime *)rt)->poller);
 }
 
 static int start(weft_runtime **runtime, const struct weft_options *given, bool whole)
@@ -122,6 +130,7 @@ static int start(weft_runtime **runtime, const struct weft_options *given, bool 
     rt->seeded = options.seed != 0;
     rt->loop = worker_loop;
     rt->run = scope_run;
+    io_init(rt);
     if (options.deadlock == 1 || (options.deadlock == 0 && whole)) rt->stuck = deadlock_break;
     rt->workers = make(count * sizeof *rt->workers);
     r->seats = make(count * sizeof *r->seats);
@@ -140,7 +149,7 @@ static int start(weft_runtime **runtime, const struct weft_options *given, bool 
     }
     rt->count = (unsigned)error;
     while (r->made > rt->count) worker_destroy(&rt->workers[--r->made]);
-    idle_init(&rt->idle, r->seats, rt->count);
+    idle_init(&rt->idle, r->seats, rt->count, poke, rt);
     stack_watch_begin(worker_describe_fault);
     open_gate(r);
     registry_add(rt);
@@ -192,6 +201,7 @@ int weft_runtime_stop(weft_runtime *rt)
     struct runtime *r = of(rt);
     scope_wait(&r->outermost);
     registry_remove(rt);
+    blocking_stop(rt);
     idle_close(&rt->idle);
     for (unsigned i = 0; i < rt->count; i++) {
         pthread_join((pthread_t)rt->workers[i].joinable, NULL);

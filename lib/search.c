@@ -210,7 +210,7 @@ static bool alone(struct weft_runtime *rt, bool unknown)
     uint64_t before = load_acquire(&parked); /* pairs with search_park */
     unsigned threads = platform_threads(), idle = rt->count + (uint32_t)before;
     bool     known = threads == 0 ? unknown : threads <= idle || threads <= idle + still_listed();
-    if (!known) return false;
+    if (!known || load_relaxed(&rt->blocking_calls) > 0) return false;
     for (unsigned tries = 0; load_acquire(&parking) > 0;) spin_pause(&tries); /* pairs with search_parked */
     /* Had one begun to wait since, it may have started another before. */
     return load_acquire(&parked) == before && inject_empty(&rt->inject);
@@ -232,7 +232,7 @@ static bool alone_soon(struct worker *w)
 static bool jump(struct worker *w)
 {
     int64_t next = timers_earliest(&w->timers);
-    if (alone_soon(w)) {
+    if (!poller_made(&w->runtime->poller) && alone_soon(w)) {
         w->flowed = 0;
         if (next == INT64_MAX) return false;
         w->choice.now = max_of(w->choice.now, next);
@@ -251,27 +251,44 @@ ready_t search_yielding(struct worker *w)
     return work_pick(w);
 }
 
-static bool timer_comes(struct weft_runtime *rt)
-{
-    for (unsigned i = 0; i < rt->count; i++)
-        if (timers_next(&rt->workers[i].timers) != INT64_MAX && timers_earliest(&rt->workers[i].timers) != INT64_MAX)
-            return true;
-    return false;
-}
-
 /* Nobody runs, and nothing is ready.  With a seed time goes on; when nothing will come of that, the tasks that are
  * left wait for each other.  True: something has been made ready, or will be by the clock. */
-static bool nobody_runs(struct worker *w)
+static bool nobody_runs(struct worker *w, int64_t next)
 {
     struct weft_runtime *rt = w->runtime;
     if (w->choice.seeded && jump(w)) return true;
-    return rt->stuck && !timer_comes(rt) && alone(rt, false) && rt->stuck(rt);
+    return next == INT64_MAX && rt->stuck && alone(rt, false) && rt->stuck(rt);
 }
 
 /* When nobody runs: how long the watch dozes until it looks for a deadlock again, or trims; then it dozes for good.  A
  * thread that has ended is listed a while longer. */
 static const int64_t quiet_ns[] = {10 * 1000 * 1000, 90 * 1000 * 1000, TRIM_NS - 100 * 1000 * 1000, TRIM_NS};
 #define TRIM_AT 3
+
+/* The watch of a runtime that waits for descriptors sleeps in the poller. */
+struct polling {
+    struct poller       *poller;
+    struct poller_report reports[64];
+    unsigned             count;
+};
+
+static void poll_instead(void *arg, int64_t timeout)
+{
+    struct polling *p = arg;
+    p->count = poller_wait(p->poller, p->reports, array_len(p->reports), timeout);
+}
+
+static void doze_until(struct worker *w, int64_t now, int64_t timeout)
+{
+    struct weft_runtime *rt = w->runtime;
+    if (!poller_made(&rt->poller)) {
+        idle_doze(&rt->idle, w->index, now, timeout);
+        return;
+    }
+    struct polling p = {.poller = &rt->poller};
+    idle_doze_in(&rt->idle, w->index, now, timeout, poll_instead, &p);
+    rt->reported(rt, p.reports, p.count);
+}
 
 static ready_t watch(struct worker *w)
 {
@@ -294,7 +311,9 @@ static ready_t watch(struct worker *w)
             }
             if (!any) asked = 0;
             else if (!asked) asked = now;
-            if (now - begin < LOOK_NS) {
+            bool polls = poller_made(&rt->poller);
+            if (polls && idle_running(&rt->idle) > 0 && work_poll(w)) continue;
+            if (now - begin < LOOK_NS && !(polls && idle_running(&rt->idle) == 0)) {
                 for (int i = 0; i < 16; i++) atomic_pause();
                 continue;
             }
@@ -304,7 +323,7 @@ static ready_t watch(struct worker *w)
         int64_t next = w->choice.seeded ? timers_earliest(&w->timers) : work_next_timer(rt);
         int64_t due = next == INT64_MAX ? next : next - worker_now(w);
         if (!inject_empty(&rt->inject) || idle_closed(&rt->idle) || due <= 0 ||
-            (final && (w->choice.seeded || quiet > 0) && nobody_runs(w))) {
+            (final && (w->choice.seeded || quiet > 0) && nobody_runs(w, next))) {
             idle_undoze(&rt->idle, w->index);
             continue;
         }
@@ -313,8 +332,9 @@ static ready_t watch(struct worker *w)
         int64_t timeout = w->rest ? DOZE_FIRST_NS << w->rests : doze;
         if (final) timeout = quiet < array_len(quiet_ns) ? quiet_ns[quiet] : -1;
         if (timeout < 0 ? due != INT64_MAX : due < timeout) timeout = due;
+        if (work_look_after(w) && (timeout < 0 || timeout > WORK_LOOK_AFTER_NS)) timeout = WORK_LOOK_AFTER_NS;
         now = choice_clock();
-        idle_doze(&rt->idle, w->index, now, timeout);
+        doze_until(w, now, timeout);
         int64_t dozed = choice_clock() - now;
         if (final && quiet < array_len(quiet_ns) && dozed >= quiet_ns[quiet] && quiet++ == TRIM_AT - 1) spare_trim(w);
         if (!w->rest) doze = min_of(doze * 2, DOZE_MOST_NS);

@@ -34,6 +34,8 @@ int weft_stats(struct weft_stats *stats)
         s.parks += load_relaxed(&w->count.parks);
         s.wakeups += load_relaxed(&w->count.wakeups);
         s.timers += load_relaxed(&w->count.timers);
+        s.io_waits += load_relaxed(&w->count.io_waits);
+        s.blocking_calls += load_relaxed(&w->count.blocking_calls);
         kept += load_relaxed(&w->spare_count);
     }
     s.ended += s.inlined;

@@ -14,6 +14,7 @@
 #include "fiber.h"
 #include "idle.h"
 #include "inject.h"
+#include "poller.h"
 #include "root.h"
 #include "runq.h"
 #include "slot.h"
@@ -27,6 +28,7 @@
 
 #define WORKER_SPARES 32 /* fibers that a worker keeps */
 
+struct blocking;
 struct worker;
 
 /* What follows on the next stack, on w, once `f` is left; f may run elsewhere before it returns. */
@@ -39,7 +41,7 @@ enum worker_asked {
 };
 
 struct worker_count {
-    Atomic(uint64_t) spawned, ended, inlined, switches, steals, parks, wakeups, timers;
+    Atomic(uint64_t) spawned, ended, inlined, switches, steals, parks, wakeups, timers, io_waits, blocking_calls;
 };
 
 struct worker {
@@ -52,6 +54,7 @@ struct worker {
     int32_t                near;   /* picks until one that begins with the oldest */
     unsigned               turn;   /* which of the oldest it tries first */
     unsigned               breaths;
+    bool                   poll_due;    /* as soon as no lock is held: who picks may be leaving its stack with some */
     int64_t                now;         /* when it has last looked at the clock */
     int64_t                flowed;      /* with a seed: until when virtual time has followed the clock; 0: it stands */
     Atomic(uint32_t)       spare_count; /* for the owner to change, for stats to read */
@@ -103,10 +106,19 @@ struct weft_runtime {
     _Alignas(CACHE_LINE) struct idle idle;
     Atomic(uint32_t) pins;                       /* how many others are waking something here: it is not freed */
     _Alignas(CACHE_LINE) Atomic(uint64_t) epoch; /* how often anything was cancelled */
-    Atomic(uint32_t)     cancel_lock;
-    void                *outermost;  /* the runtime's own scope (scope.c) */
-    struct weft_runtime *registered; /* the next one (registry.c) */
-    unsigned             reports;    /* of deadlocks, so far */
+    Atomic(uint32_t) cancel_lock;
+    struct poller    poller;
+    uint64_t         serial;   /* of all runtimes that there ever were, from 1 */
+    Atomic(bool)     io_waits; /* somebody has begun to wait for a descriptor since they were last looked after */
+    void (*reported)(struct weft_runtime *runtime, const struct poller_report *reports,
+                     unsigned count);                 /* wakes who waits */
+    bool (*look_after)(struct weft_runtime *runtime); /* those who wait for a descriptor for long; true: again later */
+    Atomic(int64_t)           looked_after;           /* when that was */
+    Atomic(struct blocking *) blocking;               /* NULL: no call has been made (blocking.c) */
+    Atomic(uint32_t)          blocking_calls;         /* that have not ended */
+    void                     *outermost;              /* the runtime's own scope (scope.c) */
+    struct weft_runtime      *registered;             /* the next one (registry.c) */
+    unsigned                  reports;                /* of deadlocks, so far */
 };
 
 /* ---- who runs ------------------------------------------------------------ */

@@ -6,6 +6,9 @@
 /* Every so many of these it looks after everybody's timers: another worker may be computing, and nobody be idle. */
 #define FAR_ALL 16
 
+/* Every so many it polls descriptors, a system call. */
+#define FAR_POLL 4
+
 /* Every so many it begins the oldest task.  That is seldom, since a task that begins takes a stack, and to begin the
  * far end of a tree first makes it grow in breadth: by channel, a tree of a million took 20 times the memory. */
 #define FAR_TASK 16
@@ -167,6 +170,30 @@ unsigned work_expire(struct worker *w, bool all)
     return n;
 }
 
+#define REPORTS 64u
+
+unsigned work_poll(struct worker *w)
+{
+    struct weft_runtime *rt = w->runtime;
+    struct poller_report reports[REPORTS];
+    if (!poller_made(&rt->poller)) return 0;
+    unsigned n = poller_wait(&rt->poller, reports, REPORTS, 0);
+    rt->reported(rt, reports, n);
+    return n;
+}
+
+bool work_look_after(struct worker *w)
+{
+    struct weft_runtime *rt = w->runtime;
+    if (!load_relaxed(&rt->io_waits)) return false;
+    int64_t now = choice_clock(), looked = load_relaxed(&rt->looked_after);
+    if (now - looked >= WORK_LOOK_AFTER_NS && cas_relaxed(&rt->looked_after, &looked, now)) {
+        store_relaxed(&rt->io_waits, false); /* who begins to wait from now on sets it again */
+        if (rt->look_after(rt)) store_relaxed(&rt->io_waits, true);
+    }
+    return load_relaxed(&rt->io_waits);
+}
+
 int64_t work_next_timer(struct weft_runtime *rt)
 {
     int64_t next = INT64_MAX;
@@ -238,6 +265,7 @@ noinline ready_t work_pick_far(struct worker *w)
     if (next) work_ready_here(w, next); /* so that it can be stolen while the other runs */
     bool all = w->turn % FAR_ALL == 0;
     if (!w->choice.seeded && (all || timers_next(&w->timers) != INT64_MAX)) work_expire(w, all);
+    w->poll_due = w->turn % FAR_POLL == 0;
     w->near = w->choice.seeded ? 0 : PICKS_NEAR;
     return w->choice.seeded ? pick_seeded(w) : pick_oldest(w);
 }
@@ -245,6 +273,7 @@ noinline ready_t work_pick_far(struct worker *w)
 /* Not what the task is about to await. */
 ready_t work_pick_breath(struct worker *w)
 {
+    work_poll(w);
     if (w->choice.seeded) return pick_seeded(w);
     ready_t item = work_take_next(w);
     if (item) work_ready_here(w, item); /* the task that has made it ready has not waited since */

@@ -53,6 +53,13 @@ static inline void work_look(struct worker *w)
     if (unlikely(next != INT64_MAX) && !w->choice.seeded && next <= worker_now(w)) work_expire(w, false);
 }
 
+/* Wakes who waits for descriptors that are ready: looks, and does not wait.  How many there were. */
+unsigned work_poll(struct worker *w);
+
+/* Looks, every WORK_LOOK_AFTER_NS, after those who wait for a descriptor for long.  True: somebody is to, again. */
+#define WORK_LOOK_AFTER_NS (50 * WEFT_MS)
+bool work_look_after(struct worker *w);
+
 /* The moment of the runtime's next timer, at the earliest; INT64_MAX. */
 int64_t work_next_timer(struct weft_runtime *rt);
 

@@ -14,6 +14,13 @@ _Thread_local struct worker *worker_here __attribute__((used));
 
 /* ---- switching ----------------------------------------------------------- */
 
+static noinline void poll_now(struct worker *w)
+{
+    w->poll_due = false;
+    work_poll(w);
+    work_look_after(w);
+}
+
 /* On the next stack: the fiber that was left is saved now, so it may be published. */
 static always_inline void arrive(struct worker *w)
 {
@@ -21,6 +28,7 @@ static always_inline void arrive(struct worker *w)
     struct fiber *left = load_relaxed(&w->left);
     store_release(&w->left, NULL); /* pairs with inspect.c: the context is saved */
     w->then(w, left, w->then_arg);
+    if (unlikely(w->poll_due)) poll_now(w);
     if (unlikely(root) && root_leave(root)) work_ready(w->runtime, root_ready(root));
 }
 
@@ -79,6 +87,10 @@ void worker_yield(struct worker *w)
     if (unlikely(load_relaxed(&w->asked))) work_answer(w);
     ready_t      item = work_pick(w);
     struct root *root = w->fiber->root;
+    if (unlikely(!item) && w->poll_due) { /* who yields alone does not come to where it is done */
+        poll_now(w);
+        item = work_pick(w);
+    }
     if (unlikely(!item) && w->choice.seeded) item = search_yielding(w);
     if (item || (unlikely(root) && load_relaxed(&root->pending) > 1)) leave_for(w, item, then_ready, NULL);
 }
@@ -167,6 +179,7 @@ void worker_loop(struct context *from)
         w->stash = 0;
         /* A task that ends has come back to the stack it began on, so f stays, but not the worker. */
         for (;; w = worker_self(), item = 0) {
+            if (unlikely(w->poll_due)) poll_now(w);
             if (!item && !(item = work_pick(w)) && !(item = search_work(w))) break;
             struct root *root = NULL;
             if (unlikely(ready_kind(item) == READY_ROOT)) {

@@ -381,6 +381,59 @@ WEFT_API weft_time weft_now(void);
  * cancelling ends it.  Any task; any thread, which blocks. */
 WEFT_API int weft_sleep(weft_time until);
 
+/* ---- input and output --------------------------------------------------- */
+
+/* As the system calls of the same name, on any descriptor, suspending the task and never the
+ * worker; never -EINTR.  Errors are the system's, negative.  What got somewhere returns how far, and an error or the
+ * reason of a cancel comes from the next call.  By any task; by any thread, which blocks.
+ *
+ * A socket that weft is handed becomes non-blocking; other descriptors keep their flags, since they
+ * may be shared with other processes; those that weft makes are non-blocking and close-on-exec.  A terminal or a named
+ * pipe without O_NONBLOCK is read when it says that it is ready.  Regular files are always ready: what is not in
+ * memory is read and written by a thread of weft's, for the end of which the call waits.
+ *
+ * A descriptor that nobody waits on may also be closed or replaced by close(2) and dup2(2); a
+ * number that is used again after that may be noticed a twentieth of a second late.  While somebody waits, by
+ * weft_close only.  A bad descriptor is -EBADF.  SIGPIPE is the program's own, but sockets never raise it here. */
+WEFT_API ssize_t weft_read(int fd, void *buf, size_t count, weft_time deadline);
+WEFT_API ssize_t weft_write(int fd, const void *buf, size_t count, weft_time deadline);
+WEFT_API ssize_t weft_pread(int fd, void *buf, size_t count, off_t offset, weft_time deadline);
+WEFT_API ssize_t weft_pwrite(int fd, const void *buf, size_t count, off_t offset, weft_time deadline);
+WEFT_API ssize_t weft_recvmsg(int fd, struct msghdr *msg, int flags, weft_time deadline);
+WEFT_API ssize_t weft_sendmsg(int fd, const struct msghdr *msg, int flags, weft_time deadline);
+
+/* The new descriptor.  When there is no descriptor or memory left the error comes after 10 ms, so that a loop that
+ * asks again does not spin. */
+WEFT_API int weft_accept(int fd, struct sockaddr *addr, socklen_t *addrlen, weft_time deadline);
+
+/* One that was given up goes on in the system; only weft_close ends it. */
+WEFT_API int weft_connect(int fd, const struct sockaddr *addr, socklen_t addrlen, weft_time deadline);
+
+/* The events that are ready, POLLERR and POLLHUP unasked. */
+WEFT_API int weft_poll(int fd, short events, weft_time deadline);
+
+WEFT_API int weft_open(const char *path, int flags, mode_t mode);
+
+/* Wakes those who wait on it: -EBADF.  A number used again gets no old event. */
+WEFT_API int weft_close(int fd);
+
+/* All of it: short at the end of what can be read, or when given up or cancelled; any other error comes back instead of
+ * the count. */
+WEFT_API ssize_t weft_read_full(int fd, void *buf, size_t count, weft_time deadline);
+WEFT_API ssize_t weft_write_full(int fd, const void *buf, size_t count, weft_time deadline);
+
+/* A descriptor that listens, or is connected.  Numbers or names; host NULL listens on every address, and connects to
+ * this machine.  -ENOENT: no such name; -EAGAIN: it could not be looked up now; -EINVAL: a bad port; or the system's
+ * error, of connecting the last one.  All addresses of a name are tried, a quarter of a second apart
+ * (RFC 8305).  The deadline covers the look-up, which goes on in memory of its own when it is given up; the
+ * runtime does not stop before it has ended. */
+WEFT_API int weft_tcp_listen(const char *host, const char *port, int backlog);
+WEFT_API int weft_tcp_connect(const char *host, const char *port, weft_time deadline);
+
+/* Runs fn(arg), which may block its thread, off the workers, and waits for its end however long: its result, or
+ * -EAGAIN when no thread can be had.  256 run at once, more queue; files and names have threads of their own.  The
+ * task's root goes on meanwhile.  In a plain thread: a call. */
+WEFT_API int weft_blocking(weft_fn *fn, void *arg);
 /* ---- generators --------------------------------------------------------- */
 
 /* A coroutine that its holder resumes by hand: a function that stops in the middle to hand out a
@@ -472,9 +525,9 @@ struct weft_stats {
     uint64_t steals;         /* times that a worker took ready work of another; it may take several tasks at once */
     uint64_t parks;          /* times that a worker went to sleep */
     uint64_t wakeups;        /* times that one was woken */
-    uint64_t io_waits;       /* 0: there are none yet */
+    uint64_t io_waits;       /* times that a task began to wait for a descriptor */
     uint64_t timers;         /* deadlines that have passed, of waits, sleeps and scopes */
-    uint64_t blocking_calls; /* 0: there are none yet */
+    uint64_t blocking_calls; /* made by threads that may block: weft_blocking, files, names */
     uint64_t tasks;          /* not ended */
     uint64_t stacks_in_use;  /* stacks that hold a task or a worker's loop */
     uint64_t stacks_pooled;  /* kept for the next one */

@@ -1,0 +1,697 @@
+#define _GNU_SOURCE
+#include "io.h"
+#include "blocking.h"
+#include "lock.h"
+#include "worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* How a call goes
+ *
+ *   1. It notes the direction's `change`, and tries.
+ *   2. If the descriptor is not ready it is registered with the runtime's poller, unless it is already.
+ *   3. With the entry's lock held: if a report has come since 1, it tries again; else it waits.  A report
+ *      wakes all that wait for its direction, and they try again.
+ *
+ * After a read of a stream that was short there is nothing to be read before the next report, so the next read does not
+ * try (epoll(7)).  This does not hold when the end of the stream has been reported, which is reported once.
+ *
+ * A plain thread polls the descriptor itself, and an eventfd by which weft_close wakes it.
+ */
+
+enum { OUTCOME_READY, OUTCOME_CLOSED };
+
+static const struct wait_kind kind_in = {.what = "to read from the descriptor", .outside = true};
+static const struct wait_kind kind_out = {.what = "to write to the descriptor", .outside = true};
+static const struct wait_kind kind_poll = {.what = "for events of the descriptor", .outside = true};
+
+/* ---- what it is ------------------------------------------------------------ */
+
+void io_fresh(int fd)
+{
+    struct descriptor *d = descriptor_get(fd);
+    if (!d) return; /* whoever uses it will be told */
+    spin_take(&d->lock);
+    add_relaxed(&d->life, 1);
+    store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);
+    store_relaxed(&d->registered, 0);
+    spin_drop(&d->lock, 0);
+}
+
+static enum descriptor_kind classify(int fd, struct descriptor *d)
+{
+    struct stat          status;
+    int                  protocol;
+    socklen_t            size = sizeof protocol;
+    enum descriptor_kind kind = DESCRIPTOR_OTHER;
+    if (fstat(fd, &status) != 0) return DESCRIPTOR_UNKNOWN;
+    if (S_ISSOCK(status.st_mode)) {
+        /* Not so a local one: a read ends where a message brought descriptors, though there is more. */
+        bool stream = getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) == 0 && protocol == IPPROTO_TCP;
+        int  flags = fcntl(fd, F_GETFL);
+        kind = stream ? DESCRIPTOR_STREAM : DESCRIPTOR_SOCKET;
+        if (!(flags & O_NONBLOCK)) fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    } else if (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode) || S_ISBLK(status.st_mode)) {
+        kind = DESCRIPTOR_FILE;
+    }
+    store_relaxed(&d->kind, kind);
+    store_relaxed(&d->dry, 0);
+    return kind;
+}
+
+static inline bool is_socket(uint32_t kind)
+{
+    return kind == DESCRIPTOR_STREAM || kind == DESCRIPTOR_SOCKET;
+}
+
+/* ---- reports --------------------------------------------------------------- */
+
+static uint64_t data_of(int fd, uint32_t life)
+{
+    return (uint64_t)life << 32 | (uint32_t)fd;
+}
+
+/* With the lock held: who waits for the direction is to be woken. */
+static struct wait_entry *changed(struct descriptor *d, int direction)
+{
+    add_release(&d->change[direction], 1); /* pairs with now_of; who sees it tries after what was reported */
+    return wait_claim_all(&d->waiting[direction]);
+}
+
+static void reported(struct weft_runtime *rt, const struct poller_report *reports, unsigned count)
+{
+    (void)rt;
+    for (unsigned i = 0; i < count; i++) {
+        const struct poller_report *r = &reports[i];
+        struct descriptor          *d = descriptor_of((int)(uint32_t)r->data);
+        struct wait_entry          *in = NULL, *out = NULL;
+        spin_take(&d->lock);
+        if (load_relaxed(&d->life) == (uint32_t)(r->data >> 32)) {
+            if (r->end) store_relaxed(&d->ended, true);
+            if (r->in) in = changed(d, DESCRIPTOR_IN);
+            if (r->out) out = changed(d, DESCRIPTOR_OUT);
+        }
+        spin_drop(&d->lock, 0);
+        wait_wake_all(in, OUTCOME_READY);
+        wait_wake_all(out, OUTCOME_READY);
+    }
+}
+
+/* In case the number was closed and used again by calls that tell nobody.  If it cannot be registered any more, who waits
+ * is told so by its next try.  With the lock held all the while, or this might be done after weft_close in the name of the
+ * life before. */
+static void register_again(struct weft_runtime *rt, int fd, struct descriptor *d)
+{
+    struct wait_entry *in = NULL, *out = NULL;
+    spin_take(&d->lock);
+    store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);
+    if (poller_add(&rt->poller, fd, data_of(fd, load_relaxed(&d->life))) != 0) {
+        in = changed(d, DESCRIPTOR_IN);
+        out = changed(d, DESCRIPTOR_OUT);
+    }
+    spin_drop(&d->lock, 0);
+    wait_wake_all(in, OUTCOME_READY);
+    wait_wake_all(out, OUTCOME_READY);
+}
+
+/* Waits that began before the last look and are there still: their descriptors are registered again, once.  Only the
+ * directions that are waited for count, as to register is to be told that an idle connection can be written to.  True:
+ * there are some to look at later. */
+static bool look_after(struct weft_runtime *rt)
+{
+    bool later = false;
+    for (int fd = 0, most = descriptor_most(); fd < most; fd++) {
+        struct descriptor *d = descriptor_of(fd);
+        if (!d) {
+            fd |= DESCRIPTOR_TABLE - 1;
+            continue;
+        }
+        bool in = !wait_empty(&d->waiting[DESCRIPTOR_IN]), out = !wait_empty(&d->waiting[DESCRIPTOR_OUT]);
+        if ((!in && !out) || load_relaxed(&d->registered) != rt->serial) continue;
+        uint32_t changes = (in ? load_relaxed(&d->change[DESCRIPTOR_IN]) : 0) +
+                           (out ? load_relaxed(&d->change[DESCRIPTOR_OUT]) : 0) + load_relaxed(&d->life) + 1;
+        if (load_relaxed(&d->looked_after) == changes) continue;
+        if (load_relaxed(&d->seen) == changes) {
+            register_again(rt, fd, d);
+            store_relaxed(&d->looked_after, changes);
+        } else {
+            store_relaxed(&d->seen, changes);
+            later = true;
+        }
+    }
+    return later;
+}
+
+static Atomic(uint64_t) last_serial;
+
+void io_init(struct weft_runtime *rt)
+{
+    poller_init(&rt->poller);
+    rt->serial = add_relaxed(&last_serial, 1) + 1;
+    rt->reported = reported;
+    rt->look_after = look_after;
+}
+
+/* ---- waiting --------------------------------------------------------------- */
+
+/* A plain thread that polls; in its frame. */
+struct io_thread {
+    struct io_thread *next;
+    int               event;
+};
+
+static void unlock(void *arg)
+{
+    spin_drop(&((struct descriptor *)arg)->lock, 0);
+}
+
+static bool lived_on(struct descriptor *d, uint32_t life)
+{
+    return load_relaxed(&d->life) == life;
+}
+
+static int thread_poll(int fd, struct descriptor *d, uint32_t life, short events, weft_time deadline)
+{
+    if (deadline == 0) return -EAGAIN;
+    int64_t now = platform_clock();
+    if (deadline <= now) return -ETIMEDOUT;
+    int64_t          left = deadline == WEFT_NEVER ? -1 : deadline - now;
+    struct io_thread me = {.event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    if (me.event < 0) return -errno;
+    spin_take(&d->lock);
+    bool alive = lived_on(d, life);
+    if (alive) {
+        me.next = d->threads;
+        d->threads = &me;
+    }
+    spin_drop(&d->lock, 0);
+    int result = 0;
+    if (alive) {
+        struct pollfd   polled[2] = {{.fd = fd, .events = events}, {.fd = me.event, .events = POLLIN}};
+        struct timespec timeout = {left / WEFT_SEC, left % WEFT_SEC};
+        if (ppoll(polled, 2, left < 0 ? NULL : &timeout, NULL) < 0 && errno != EINTR) result = -errno;
+        spin_take(&d->lock);
+        struct io_thread **at = &d->threads;
+        while (*at && *at != &me) at = &(*at)->next;
+        if (*at) *at = me.next;
+        alive = lived_on(d, life);
+        spin_drop(&d->lock, 0);
+    }
+    close(me.event);
+    return alive ? result : -EBADF;
+}
+
+static int enlist(struct weft_runtime *rt, int fd, struct descriptor *d, uint32_t life)
+{
+    int error = poller_make(&rt->poller);
+    if (error) return error;
+    spin_take(&d->lock); /* all the while, as in register_again */
+    if (lived_on(d, life)) {
+        store_relaxed(&d->ended, false); /* what has ended will be reported anew */
+        error = poller_add(&rt->poller, fd, data_of(fd, life));
+        if (!error) store_relaxed(&d->registered, rt->serial);
+    } else {
+        error = -EBADF;
+    }
+    spin_drop(&d->lock, 0);
+    return error;
+}
+
+struct moment {
+    uint32_t life, change[2];
+};
+
+static always_inline struct moment now_of(struct descriptor *d)
+{
+    /* acquire: pairs with reported. */
+    return (struct moment){load_acquire(&d->life),
+                           {load_acquire(&d->change[DESCRIPTOR_IN]), load_acquire(&d->change[DESCRIPTOR_OUT])}};
+}
+
+/* Returns 0 when one of the events may have come; or a negative error. */
+static noinline int wait_ready(int fd, struct descriptor *d, struct moment before, short events, weft_time deadline,
+                               const struct wait_kind *kind)
+{
+    struct worker *w = worker_self();
+    if (!w) return thread_poll(fd, d, before.life, events, deadline);
+    bool out = events & POLLOUT, in = !out || (events & ~POLLOUT); /* errors and the end come by either */
+    int  refused = wait_refused(deadline);
+    if (refused) return refused;
+    struct weft_runtime *rt = w->runtime;
+    if (load_relaxed(&d->registered) != rt->serial) {
+        int error = enlist(rt, fd, d, before.life);
+        if (error) return error;
+    }
+    spin_take(&d->lock);
+    bool news = (in && load_relaxed(&d->change[DESCRIPTOR_IN]) != before.change[DESCRIPTOR_IN]) ||
+                (out && load_relaxed(&d->change[DESCRIPTOR_OUT]) != before.change[DESCRIPTOR_OUT]);
+    if (news || !lived_on(d, before.life)) {
+        int result = lived_on(d, before.life) ? 0 : -EBADF;
+        spin_drop(&d->lock, 0);
+        return result;
+    }
+    struct waiter     waiter;
+    struct wait_entry entries[2] = {{.waiter = &waiter}, {.waiter = &waiter}};
+    park_init(&waiter, kind, (const void *)(intptr_t)fd);
+    if (in) wait_push(&d->waiting[DESCRIPTOR_IN], &entries[DESCRIPTOR_IN]);
+    if (out) wait_push(&d->waiting[DESCRIPTOR_OUT], &entries[DESCRIPTOR_OUT]);
+    if (!load_relaxed(&rt->io_waits)) store_relaxed(&rt->io_waits, true);
+    worker_count_one(&w->count.io_waits);
+    int outcome = wait_for(&waiter, deadline, unlock, d);
+    if (outcome < 0 || (in && out)) {
+        spin_take(&d->lock);
+        wait_remove(&d->waiting[DESCRIPTOR_IN], &entries[DESCRIPTOR_IN]);
+        wait_remove(&d->waiting[DESCRIPTOR_OUT], &entries[DESCRIPTOR_OUT]);
+        spin_drop(&d->lock, 0);
+    }
+    if (outcome < 0) return outcome;
+    /* It may have been closed, and used again, since this one was woken to try. */
+    return outcome == OUTCOME_CLOSED || !lived_on(d, before.life) ? -EBADF : 0;
+}
+
+/* ---- calls under way ------------------------------------------------------- */
+
+/* A system call that does not block, on the descriptor in the life in which the caller has noted its moment.  False: it has
+ * been closed since. */
+static always_inline bool begin_call(struct descriptor *d, uint32_t life)
+{
+    /* acq_rel: pairs with weft_close; either that waits for this call's end, or this sees that it closes. */
+    if (likely(!(add_acq_rel(&d->calls, 1) & DESCRIPTOR_CLOSING)) && likely(lived_on(d, life))) return true;
+    sub_acq_rel(&d->calls, 1);
+    return false;
+}
+
+static always_inline void end_call(struct descriptor *d)
+{
+    sub_acq_rel(&d->calls, 1); /* as in begin_call */
+}
+
+/* ---- one try --------------------------------------------------------------- */
+
+/* What is to be done, on bytes or on a message. */
+struct transfer {
+    int            fd;
+    bool           out;
+    void          *bytes;
+    size_t         size;
+    off_t          offset; /* -1: the descriptor's own */
+    struct msghdr *message;
+    int            flags;
+};
+
+static ssize_t blocking_transfer(const struct transfer *t)
+{
+    ssize_t n;
+    do {
+        if (t->offset < 0) n = t->out ? write(t->fd, t->bytes, t->size) : read(t->fd, t->bytes, t->size);
+        else n = t->out ? pwrite(t->fd, t->bytes, t->size, t->offset) : pread(t->fd, t->bytes, t->size, t->offset);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+struct file_call {
+    const struct transfer *transfer;
+    ssize_t                result;
+};
+
+static int run_file_call(void *arg)
+{
+    struct file_call *call = arg;
+    call->result = blocking_transfer(call->transfer);
+    return 0;
+}
+
+static ssize_t nowait(const struct transfer *t)
+{
+    struct iovec part = {t->bytes, t->size};
+    ssize_t      n;
+    do n = t->out ? pwritev2(t->fd, &part, 1, t->offset, RWF_NOWAIT) : preadv2(t->fd, &part, 1, t->offset, RWF_NOWAIT);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+/* From the page cache if it is there, else by a thread that may wait for the disk. */
+static ssize_t try_file(const struct transfer *t, struct descriptor *d)
+{
+    ssize_t n = nowait(t);
+    if (n != -EAGAIN && n != -EOPNOTSUPP && n != -ENOSYS) return n;
+    if (classify(t->fd, d) != DESCRIPTOR_FILE && t->offset < 0) return -EINTR; /* it is something else by now */
+    struct file_call call = {.transfer = t};
+    int              error = blocking_call(BLOCKING_FILES, run_file_call, &call);
+    return error ? error : call.result;
+}
+
+/* A terminal that can be written to may have room for 256 bytes, and make 8 of a tab. */
+#define TTY_ROOM ((size_t)32)
+
+static ssize_t try_other(const struct transfer *t, struct descriptor *d, uint32_t life)
+{
+    int flags = fcntl(t->fd, F_GETFL);
+    if (flags < 0) return -errno;
+    if (!begin_call(d, life)) return -EBADF;
+    ssize_t n = flags & O_NONBLOCK ? blocking_transfer(t) : nowait(t);
+    end_call(d);
+    if (flags & O_NONBLOCK) return n;
+    if (n != -EOPNOTSUPP && n != -ENOSYS) return n;
+    /* Terminals and named pipes: what they say is ready does not block, unless somebody else is faster, which in this
+     * process nobody is. */
+    struct pollfd polled = {.fd = t->fd, .events = t->out ? POLLOUT : POLLIN};
+    lock_take(&d->slow[t->out]);
+    if (poll(&polled, 1, 0) <= 0) {
+        n = -EAGAIN;
+    } else {
+        struct transfer some = *t;
+        if (t->out) some.size = min_of(t->size, isatty(t->fd) ? TTY_ROOM : (size_t)PIPE_BUF);
+        n = blocking_transfer(&some);
+    }
+    lock_drop(&d->slow[t->out]);
+    return n;
+}
+
+static ssize_t try_socket(const struct transfer *t)
+{
+    ssize_t n;
+    if (!t->message && !t->out && t->size == 0) return 0; /* as read(2), where recv(2) would wait */
+    int flags = t->flags | MSG_DONTWAIT | (t->out ? MSG_NOSIGNAL : 0);
+    do {
+        if (t->message) n = t->out ? sendmsg(t->fd, t->message, flags) : recvmsg(t->fd, t->message, flags);
+        else n = t->out ? send(t->fd, t->bytes, t->size, flags) : recv(t->fd, t->bytes, t->size, flags);
+    } while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+static bool socket_after_all(int fd)
+{
+    int       type;
+    socklen_t size = sizeof type;
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
+}
+
+/* -EAGAIN: it is not ready.  -EINTR: it was taken for something else. */
+static always_inline ssize_t try_once(const struct transfer *t, struct descriptor *d, uint32_t life)
+{
+    uint32_t kind = load_relaxed(&d->kind);
+    if (unlikely(kind == DESCRIPTOR_UNKNOWN) && (kind = classify(t->fd, d)) == DESCRIPTOR_UNKNOWN) return -EBADF;
+    if (likely(is_socket(kind)) || t->message) {
+        if (unlikely(!begin_call(d, life))) return -EBADF;
+        ssize_t n = try_socket(t);
+        end_call(d);
+        if (likely(n != -ENOTSOCK) || t->message) return n;
+        store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);
+        return -EINTR;
+    }
+    /* A number used again unseen is not to raise SIGPIPE. */
+    if (t->out && unlikely(socket_after_all(t->fd))) {
+        store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);
+        return -EINTR;
+    }
+    return kind == DESCRIPTOR_FILE ? try_file(t, d) : try_other(t, d, life);
+}
+
+/* Nothing has come since the last read took all there was, and who reads may wait for more. */
+static bool known_dry(const struct descriptor *d, uint32_t change, size_t size, weft_time deadline)
+{
+    struct worker *w = worker_self();
+    if (load_relaxed(&d->dry) != change + 1 || !w || size == 0) return false;
+    if (load_relaxed(&d->kind) != DESCRIPTOR_STREAM || load_relaxed(&d->ended)) return false;
+    if (load_relaxed(&d->registered) != w->runtime->serial) return false;
+    return deadline == WEFT_NEVER ? !cancel_check(w->fiber) : !wait_refused(deadline);
+}
+
+static ssize_t transferred(const struct transfer *t, struct descriptor *d, struct moment before, ssize_t n)
+{
+    bool all = n > 0 && (size_t)n < t->size;
+    if (!t->out && !t->message) store_relaxed(&d->dry, all ? before.change[DESCRIPTOR_IN] + 1 : 0);
+    return n;
+}
+
+static ssize_t transfer(const struct transfer *t, weft_time deadline)
+{
+    struct descriptor *d = descriptor_get(t->fd);
+    if (unlikely(!d)) return descriptor_error(t->fd);
+    struct worker *w = worker_self();
+    if (likely(w)) worker_spend(w);
+    for (;;) {
+        struct moment before = now_of(d);
+        bool          dry = !t->out && !t->message && known_dry(d, before.change[DESCRIPTOR_IN], t->size, deadline);
+        ssize_t       n = dry ? -EAGAIN : try_once(t, d, before.life);
+        if (n >= 0) return transferred(t, d, before, n);
+        if (n == -EINTR) continue;
+        if (n != -EAGAIN && n != -EWOULDBLOCK) return n;
+        int error = wait_ready(t->fd, d, before, t->out ? POLLOUT : POLLIN, deadline, t->out ? &kind_out : &kind_in);
+        if (!error) continue;
+        /* The report of what was there before the call may have come too late for it. */
+        if (dry && error != -EBADF && (n = try_once(t, d, before.life)) >= 0) return transferred(t, d, before, n);
+        return error;
+    }
+}
+
+/* ---- the calls ------------------------------------------------------------- */
+
+ssize_t weft_read(int fd, void *buf, size_t count, weft_time deadline)
+{
+    return transfer(&(struct transfer){.fd = fd, .bytes = buf, .size = count, .offset = -1}, deadline);
+}
+
+ssize_t weft_write(int fd, const void *buf, size_t count, weft_time deadline)
+{
+    return transfer(&(struct transfer){.fd = fd, .out = true, .bytes = (void *)buf, .size = count, .offset = -1},
+                    deadline);
+}
+
+static ssize_t at_offset(const struct transfer *t)
+{
+    struct descriptor *d = descriptor_get(t->fd);
+    if (!d) return descriptor_error(t->fd);
+    if (t->offset < 0) return -EINVAL;
+    struct worker *w = worker_self();
+    if (w) worker_spend(w);
+    return try_file(t, d);
+}
+
+ssize_t weft_pread(int fd, void *buf, size_t count, off_t offset, weft_time deadline)
+{
+    (void)deadline; /* a file is always ready */
+    return at_offset(&(struct transfer){.fd = fd, .bytes = buf, .size = count, .offset = offset});
+}
+
+ssize_t weft_pwrite(int fd, const void *buf, size_t count, off_t offset, weft_time deadline)
+{
+    (void)deadline;
+    return at_offset(&(struct transfer){.fd = fd, .out = true, .bytes = (void *)buf, .size = count, .offset = offset});
+}
+
+ssize_t weft_recvmsg(int fd, struct msghdr *message, int flags, weft_time deadline)
+{
+    return transfer(&(struct transfer){.fd = fd, .message = message, .flags = flags}, deadline);
+}
+
+ssize_t weft_sendmsg(int fd, const struct msghdr *message, int flags, weft_time deadline)
+{
+    return transfer(&(struct transfer){.fd = fd, .out = true, .message = (struct msghdr *)message, .flags = flags},
+                    deadline);
+}
+
+static bool given_up(ssize_t error)
+{
+    if (error == -EAGAIN || error == -ETIMEDOUT || error == -ECANCELED || error == -EDEADLK) return true;
+    struct fiber *f = worker_fiber();
+    return f && cancel_check(f) == error;
+}
+
+/* As far as it got, when it has come to the end or was given up. */
+static ssize_t in_full(struct transfer t, weft_time deadline)
+{
+    char  *bytes = t.bytes;
+    size_t done = 0, size = t.size;
+    while (done < size) {
+        t.bytes = bytes + done;
+        t.size = size - done;
+        ssize_t n = transfer(&t, deadline);
+        if (n < 0 && !(done > 0 && given_up(n))) return n;
+        if (n <= 0) break;
+        done += (size_t)n;
+    }
+    return (ssize_t)done;
+}
+
+ssize_t weft_read_full(int fd, void *buf, size_t count, weft_time deadline)
+{
+    return in_full((struct transfer){.fd = fd, .bytes = buf, .size = count, .offset = -1}, deadline);
+}
+
+ssize_t weft_write_full(int fd, const void *buf, size_t count, weft_time deadline)
+{
+    return in_full((struct transfer){.fd = fd, .out = true, .bytes = (void *)buf, .size = count, .offset = -1},
+                   deadline);
+}
+
+static int make_nonblocking(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0) return -errno;
+    if (!(flags & O_NONBLOCK) && !socket_after_all(fd)) return -ENOTSOCK; /* whose flags stay as they are */
+    return flags & O_NONBLOCK || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0 ? 0 : -errno;
+}
+
+/* When there is no descriptor or memory left, a server that asks again at once would only spin. */
+#define EXHAUSTED_NS (10 * WEFT_MS)
+
+int weft_accept(int fd, struct sockaddr *address, socklen_t *length, weft_time deadline)
+{
+    struct descriptor *d = descriptor_get(fd);
+    if (!d) return descriptor_error(fd);
+    int error = make_nonblocking(fd);
+    if (error) return error;
+    struct worker *w = worker_self();
+    if (w) worker_spend(w);
+    for (;;) {
+        struct moment before = now_of(d);
+        if (!begin_call(d, before.life)) return -EBADF;
+        int accepted = accept4(fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        end_call(d);
+        if (accepted >= 0) {
+            io_fresh(accepted);
+            return accepted;
+        }
+        switch (errno) {
+        case EAGAIN: break;
+        /* Errors of a connection that was not accepted yet (accept(2)). */
+        case EINTR:
+        case ECONNABORTED:
+        case EPROTO:
+        case ENETDOWN:
+        case ENOPROTOOPT:
+        case EHOSTDOWN:
+        case ENONET:
+        case EHOSTUNREACH:
+        case ENETUNREACH: continue;
+        case EMFILE:
+        case ENFILE:
+        case ENOBUFS:
+        case ENOMEM:
+            error = -errno;
+            int refused = deadline != 0 ? weft_sleep(min_of(weft_now() + EXHAUSTED_NS, deadline)) : 0;
+            return refused ? refused : error; /* cancelled: or who asks again until it is would spin */
+        default: return -errno;
+        }
+        error = wait_ready(fd, d, before, POLLIN, deadline, &kind_in);
+        if (error) return error;
+    }
+}
+
+int weft_connect(int fd, const struct sockaddr *address, socklen_t length, weft_time deadline)
+{
+    struct descriptor *d = descriptor_get(fd);
+    if (!d) return descriptor_error(fd);
+    int error = make_nonblocking(fd);
+    if (error) return error;
+    struct moment before = now_of(d);
+    while (connect(fd, address, length) != 0) {
+        /* A local socket whose listener's queue is full tells nobody when it is not. */
+        if (errno == EAGAIN) {
+            int refused = wait_refused(deadline);
+            if (!refused) refused = weft_sleep(min_of(weft_now() + WEFT_MS, deadline));
+            if (refused) return refused;
+            if (!lived_on(d, before.life)) return -EBADF;
+            continue;
+        }
+        if (errno != EINPROGRESS && errno != EINTR && errno != EALREADY) return -errno;
+        for (;;) {
+            struct pollfd polled = {.fd = fd, .events = POLLOUT};
+            if (poll(&polled, 1, 0) > 0) break;
+            error = wait_ready(fd, d, before, POLLOUT, deadline, &kind_out);
+            if (error) return error;
+            before = now_of(d);
+        }
+        socklen_t size = sizeof error;
+        return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? -error : -errno;
+    }
+    return 0;
+}
+
+int weft_poll(int fd, short events, weft_time deadline)
+{
+    struct descriptor *d = descriptor_get(fd);
+    if (!d) return descriptor_error(fd);
+    struct worker *w = worker_self();
+    if (w) worker_spend(w);
+    for (;;) {
+        struct moment before = now_of(d);
+        struct pollfd polled = {.fd = fd, .events = events};
+        if (!begin_call(d, before.life)) return -EBADF;
+        int n = poll(&polled, 1, 0);
+        end_call(d);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return -errno;
+        if (polled.revents & POLLNVAL) return -EBADF;
+        if (n > 0) return polled.revents;
+        int error = wait_ready(fd, d, before, events, deadline, &kind_poll);
+        if (error) return error;
+    }
+}
+
+/* ---- opening and closing --------------------------------------------------- */
+
+struct opening {
+    const char *path;
+    int         flags;
+    mode_t      mode;
+    int         fd;
+};
+
+static int run_open(void *arg)
+{
+    struct opening *o = arg;
+    do o->fd = open(o->path, o->flags | O_CLOEXEC, o->mode);
+    while (o->fd < 0 && errno == EINTR);
+    if (o->fd < 0) o->fd = -errno;
+    else fcntl(o->fd, F_SETFL, fcntl(o->fd, F_GETFL) | O_NONBLOCK);
+    return 0;
+}
+
+int weft_open(const char *path, int flags, mode_t mode)
+{
+    struct opening o = {.path = path, .flags = flags, .mode = mode};
+    int            error = blocking_call(BLOCKING_FILES, run_open, &o);
+    if (error) return error;
+    if (o.fd >= 0) io_fresh(o.fd);
+    return o.fd;
+}
+
+int weft_close(int fd)
+{
+    struct descriptor *d = descriptor_get(fd);
+    if (!d) return close(fd) == 0 || errno == EINTR ? 0 : -errno; /* without an entry nobody waits */
+    spin_take(&d->lock);
+    struct wait_entry *in = wait_claim_all(&d->waiting[DESCRIPTOR_IN]),
+                      *out = wait_claim_all(&d->waiting[DESCRIPTOR_OUT]);
+    add_release(&d->life, 1); /* pairs with now_of; a call that has not begun to wait sees it under the lock */
+    store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);
+    store_relaxed(&d->registered, 0);
+    uint64_t one = 1;
+    for (struct io_thread *t = d->threads; t; t = t->next)
+        while (write(t->event, &one, sizeof one) < 0 && errno == EINTR) {
+        }
+    d->threads = NULL;
+    /* Nobody is in a call on the number when it is given back; those who come now, or noted their moment before, are told. */
+    add_acq_rel(&d->calls, DESCRIPTOR_CLOSING); /* pairs with begin_call and end_call */
+    for (unsigned tries = 0; load_acquire(&d->calls) != DESCRIPTOR_CLOSING;) spin_pause(&tries);
+    int error = close(fd) == 0 || errno == EINTR ? 0 : -errno; /* with the lock held: nobody gets the number sooner */
+    sub_acq_rel(&d->calls, DESCRIPTOR_CLOSING);
+    spin_drop(&d->lock, 0);
+    wait_wake_all(in, OUTCOME_CLOSED);
+    wait_wake_all(out, OUTCOME_CLOSED);
+    return error;
+}

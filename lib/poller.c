@@ -1,0 +1,100 @@
+#define _GNU_SOURCE
+#include "poller.h"
+#include "lock.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define MOST  128u
+#define WOKEN UINT64_MAX /* the eventfd's */
+
+void poller_init(struct poller *p)
+{
+    atomic_set(&p->epoll, -1);
+    atomic_set(&p->lock, 0);
+    p->event = -1;
+}
+
+void poller_destroy(struct poller *p)
+{
+    if (load_relaxed(&p->epoll) < 0) return;
+    close(p->event);
+    close(load_relaxed(&p->epoll));
+}
+
+int poller_make(struct poller *p)
+{
+    if (poller_made(p)) return 0;
+    lock_take(&p->lock);
+    int error = 0, epoll = -1;
+    if (load_relaxed(&p->epoll) < 0) {
+        struct epoll_event event = {.events = EPOLLIN, .data.u64 = WOKEN};
+        p->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (p->event < 0 || (epoll = epoll_create1(EPOLL_CLOEXEC)) < 0 ||
+            epoll_ctl(epoll, EPOLL_CTL_ADD, p->event, &event) != 0) {
+            error = -errno;
+            if (p->event >= 0) close(p->event);
+            if (epoll >= 0) close(epoll);
+        } else {
+            store_release(&p->epoll, epoll); /* pairs with poller_made */
+        }
+    }
+    lock_drop(&p->lock);
+    return error;
+}
+
+int poller_add(struct poller *p, int fd, uint64_t data)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET, .data.u64 = data};
+    int                epoll = load_relaxed(&p->epoll);
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) == 0) return 0;
+    if (errno == EEXIST && epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event) == 0) return 0;
+    return -errno;
+}
+
+/* Nanoseconds where the kernel knows them (Linux 5.11), else milliseconds, rounded up. */
+static int wait_for_events(int epoll, struct epoll_event *events, int most, int64_t timeout)
+{
+    static Atomic(bool) coarse;
+    if (!load_relaxed(&coarse)) {
+        struct timespec left = {timeout / 1000000000, timeout % 1000000000};
+        int             n = epoll_pwait2(epoll, events, most, timeout < 0 ? NULL : &left, NULL);
+        if (n >= 0 || errno != ENOSYS) return n;
+        store_relaxed(&coarse, true);
+    }
+    int64_t ms = timeout < 0 ? -1 : timeout / 1000000 + (timeout % 1000000 > 0);
+    return epoll_wait(epoll, events, most, (int)min_of(ms, (int64_t)INT_MAX));
+}
+
+unsigned poller_wait(struct poller *p, struct poller_report *reports, unsigned most, int64_t timeout)
+{
+    struct epoll_event events[MOST];
+    unsigned           n = 0;
+    int                got = wait_for_events(load_relaxed(&p->epoll), events, (int)min_of(most, MOST), timeout);
+    for (int i = 0; i < got; i++) {
+        if (events[i].data.u64 == WOKEN) {
+            uint64_t count;
+            /* Reported until it is read: who only looks leaves it to who waits, and would go on to. */
+            while (timeout != 0 && read(p->event, &count, sizeof count) < 0 && errno == EINTR) {
+            }
+            continue;
+        }
+        uint32_t e = events[i].events;
+        bool     both = e & (EPOLLERR | EPOLLHUP);
+        reports[n++] = (struct poller_report){.data = events[i].data.u64,
+                                              .in = both || (e & (EPOLLIN | EPOLLRDHUP | EPOLLPRI)),
+                                              .out = both || (e & EPOLLOUT),
+                                              .end = both || (e & (EPOLLRDHUP | EPOLLPRI))};
+    }
+    return n;
+}
+
+void poller_wake(struct poller *p)
+{
+    uint64_t one = 1;
+    while (write(p->event, &one, sizeof one) < 0 && errno == EINTR) {
+    }
+}
