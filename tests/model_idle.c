@@ -57,6 +57,9 @@ static bool             together; /* an item ends when all have begun, so that o
 
 /* ---- a worker, after search_work and watch in lib/search.c ------------------------ */
 
+static bool             polls; /* whoever dozes does so in the poller */
+static Atomic(uint32_t) poked;
+
 enum stage { RUNS, SLEEPS, WATCHES, LIES_DOWN, DOZES, ENDS };
 
 static bool take(void)
@@ -112,6 +115,20 @@ static enum stage go_idle(unsigned me)
     return WATCHES;
 }
 
+/* The poller, whose eventfd stays readable until it is read. */
+static void sleep_in_poller(void *arg, int64_t timeout)
+{
+    (void)arg;
+    for (uint32_t one = 1; !cas_relaxed(&poked, &one, 0); one = 1) platform_futex_wait(&poked, 0, timeout);
+}
+
+static void poke(void *arg)
+{
+    (void)arg;
+    store_relaxed(&poked, 1); /* the kernel orders nothing for those who poll */
+    platform_futex_wake(&poked, 1);
+}
+
 static enum stage stage_after(enum stage stage, unsigned me)
 {
     switch (stage) {
@@ -142,7 +159,10 @@ static enum stage stage_after(enum stage stage, unsigned me)
         timeouts[me] = due < DOZE || (final && due != NEVER) ? due : final ? -1 : DOZE;
         return DOZES;
     }
-    default: idle_doze(&idle, me, now, timeouts[me]); return WATCHES;
+    default:
+        if (polls) idle_doze_in(&idle, me, now, timeouts[me], sleep_in_poller, NULL);
+        else idle_doze(&idle, me, now, timeouts[me]);
+        return WATCHES;
     }
 }
 
@@ -366,7 +386,9 @@ static void close_after_work(void)
 /* So many workers run, and the program will put so much. */
 static void begin(unsigned count, unsigned will_put)
 {
-    idle_init(&idle, seats, count);
+    idle_init(&idle, seats, count, poke, NULL);
+    atomic_set(&poked, 0);
+    polls = false;
     atomic_set(&work, 0);
     atomic_set(&begun, 0);
     puts = will_put;
@@ -391,6 +413,18 @@ static void watched(unsigned count, unsigned will_put, unsigned sleeping)
 static void one_watches(void)
 {
     watched(1, 1, 0);
+}
+
+static void one_watches_and_polls(void)
+{
+    watched(1, 1, 0);
+    polls = true;
+}
+
+static void two_to_do_and_one_polls(void)
+{
+    watched(1, 2, 0);
+    polls = true;
 }
 
 static void one_watches_two_to_do(void)
@@ -496,6 +530,14 @@ static void one_dozes_with_timeout_to_close(void)
     idle_lie_down(&idle, 0);
     idle_enter(&idle, 1);
     expiries = 1;
+}
+
+static void one_watches_to_close(void);
+
+static void one_polls_to_close(void)
+{
+    one_watches_to_close();
+    polls = true;
 }
 
 static void one_watches_to_close(void)
@@ -653,6 +695,8 @@ static void done_and_counted(void)
 static const struct model_program programs[] = {
     AT_REST("notify, against lie down", one_watches, 1, 3, watch, outside),
     AT_REST("notify twice, against lie down", one_watches_two_to_do, 1, 2, watch, outside_twice),
+    AT_REST("notify, against a doze in the poller", one_watches_and_polls, 1, 3, watch, outside),
+    AT_REST("notify twice, against a doze in the poller", two_to_do_and_one_polls, 1, 2, watch, outside_twice),
     AT_REST("two notify, against lie down", one_watches_two_to_do, 1, 2, watch, outside, outside),
     AT_REST("notify, one watches and one sleeps", one_watches_one_sleeps, 2, 2, watch, asleep, outside),
     AT_REST("two notify, one watches and one sleeps", one_watches_one_sleeps_two_to_do, 2, 1, watch, asleep, outside,
@@ -698,6 +742,7 @@ static const struct model_program programs[] = {
             start_timer_and_call),
 
     PROGRAM("close, one watches", one_watches_to_close, all_done, watch, close_all),
+    PROGRAM("close, one dozes in the poller", one_polls_to_close, all_done, watch, close_all),
     PROGRAM("close, one dozes, two sleep", three_dozing, all_done, doze, asleep, asleep, close_all),
     PROGRAM("close, one watches, two sleep", three_watched, all_done, watch, asleep, asleep, close_all),
     PROGRAM("close, one dozes with a timeout, one sleeps", one_dozes_with_timeout_to_close, all_done, doze_a_while,

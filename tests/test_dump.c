@@ -285,8 +285,8 @@ static int look_how_long(void *arg)
     weft_task  task;
 
     (void)arg;
-    task_check(weft_sleep(weft_now() + rest) == 0); /* the time before does not count */
-    weft_time begin = weft_now();
+    weft_time begin = weft_now() + rest;
+    task_check(weft_sleep(begin) == 0); /* the time before does not count */
     weft_spawn(&task, receives, chan);
     test_let_run();
     task_check(weft_sleep(weft_now() + rest) == 0);
@@ -306,6 +306,30 @@ static void how_long_is_from_when_it_began_to_wait(void **state)
     (void)state;
     assert_int_equal(test_run(look_how_long, NULL, WEFT_OPTIONS(.workers = 1)), 0);
     assert_int_equal(test_run(look_how_long, NULL, WEFT_OPTIONS(.seed = 6)), 0);
+}
+
+/* Nor does the time for which nobody had anything to do. */
+static void how_long_is_not_since_the_runtime_came_to_rest(void **state)
+{
+    (void)state;
+    weft_runtime *runtime;
+    weft_chan    *chan = make_chan();
+    double        seconds;
+
+    assert_int_equal(weft_runtime_start(&runtime, WEFT_OPTIONS(.workers = test_workers())), 0);
+    test_sleep(100 * WEFT_MS);
+    weft_time begin = test_now();
+    assert_int_equal(weft_runtime_go(runtime, receives, chan, 0), 0);
+    do {
+        char *text = dump();
+        seconds = waited(text, "receives");
+        free(text);
+    } while (seconds < 0);
+    assert_true(seconds <= (double)(test_now() - begin) / 1e9 + 0.002);
+    weft_chan_close(chan);
+    assert_int_equal(weft_runtime_stop(runtime), 0);
+    weft_chan_destroy(chan);
+    assert_task_checks();
 }
 
 /* ---- roots, scopes, cancelling -------------------------------------------------------------------- */
@@ -623,6 +647,7 @@ int main(void)
         cmocka_unit_test(every_task_is_shown_with_what_it_waits_for),
         cmocka_unit_test(who_is_woken_does_not_wait),
         cmocka_unit_test(how_long_is_from_when_it_began_to_wait),
+        cmocka_unit_test(how_long_is_not_since_the_runtime_came_to_rest),
         cmocka_unit_test(root_scope_and_reason_are_shown),
         cmocka_unit_test(who_runs_elsewhere_is_shown_by_its_function),
         cmocka_unit_test(a_plain_thread_sees_all_runtimes),

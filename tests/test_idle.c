@@ -11,7 +11,7 @@ static struct idle_seat seats[IDLE_MAX];
 static int setup(void **state)
 {
     (void)state;
-    idle_init(&idle, seats, SEATS);
+    idle_init(&idle, seats, SEATS, NULL, NULL);
     return 0;
 }
 
@@ -282,7 +282,7 @@ static void word_does_not_repeat_when_the_pile_does(void **state)
 static void all_seats_fit_in_the_word(void **state)
 {
     (void)state;
-    idle_init(&idle, seats, IDLE_MAX);
+    idle_init(&idle, seats, IDLE_MAX, NULL, NULL);
     assert_int_equal(idle_running(&idle), IDLE_MAX);
     lay_down(0, IDLE_MAX);
     assert_int_equal(idle_running(&idle), 0);

@@ -1,0 +1,289 @@
+/* fault_io.c - whatever the system says, a call says so too, and nothing is lost
+ *
+ * Linked with --wrap, so that each call by which the library reads, writes, accepts, polls and registers passes through
+ * here.  The same program runs again and again, with the first such call failing, then the second, and so on until there
+ * are no more to fail.
+ */
+#include "support_io.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* ---- what fails ------------------------------------------------------------------------ */
+
+enum kind { TRANSFER = 1, ACCEPT = 2, POLLER = 4, WAIT = 8 };
+
+#define SHORT (-1) /* instead of an error: half of what was asked for */
+
+static atomic_uint   failing; /* kinds; 0: nothing fails, and nothing is counted */
+static atomic_ulong  asked, failed;
+static unsigned long fail_at;
+static int           fail_with;
+
+static int fails(enum kind kind)
+{
+    if (!(atomic_load(&failing) & kind)) return 0;
+    if (atomic_fetch_add(&asked, 1) != fail_at) return 0;
+    atomic_fetch_add(&failed, 1);
+    return fail_with;
+}
+
+/* The wrapped call, or its failing. */
+#define FAIL_OR(kind, size, call)                \
+    do {                                         \
+        int how = fails(kind);                   \
+        if (how > 0) return errno = how, -1;     \
+        if (how == SHORT) size = (size + 1) / 2; \
+        return call;                             \
+    } while (0)
+
+ssize_t __real_read(int fd, void *bytes, size_t size);
+ssize_t __real_write(int fd, const void *bytes, size_t size);
+ssize_t __real_recv(int fd, void *bytes, size_t size, int flags);
+ssize_t __real_send(int fd, const void *bytes, size_t size, int flags);
+ssize_t __real_preadv2(int fd, const struct iovec *parts, int count, off_t offset, int flags);
+ssize_t __real_pwritev2(int fd, const struct iovec *parts, int count, off_t offset, int flags);
+int     __real_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags);
+int     __real_epoll_create1(int flags);
+int     __real_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event);
+int     __real_epoll_pwait2(int epoll, struct epoll_event *events, int most, const struct timespec *left, void *set);
+int     __real_eventfd(unsigned count, int flags);
+
+ssize_t __wrap_read(int fd, void *bytes, size_t size);
+ssize_t __wrap_write(int fd, const void *bytes, size_t size);
+ssize_t __wrap_recv(int fd, void *bytes, size_t size, int flags);
+ssize_t __wrap_send(int fd, const void *bytes, size_t size, int flags);
+ssize_t __wrap_preadv2(int fd, const struct iovec *parts, int count, off_t offset, int flags);
+ssize_t __wrap_pwritev2(int fd, const struct iovec *parts, int count, off_t offset, int flags);
+int     __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags);
+int     __wrap_epoll_create1(int flags);
+int     __wrap_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event);
+int     __wrap_epoll_pwait2(int epoll, struct epoll_event *events, int most, const struct timespec *left, void *set);
+int     __wrap_eventfd(unsigned count, int flags);
+
+ssize_t __wrap_read(int fd, void *bytes, size_t size)
+{
+    if (size == sizeof(uint64_t)) return __real_read(fd, bytes, size); /* the poller's own */
+    FAIL_OR(TRANSFER, size, __real_read(fd, bytes, size));
+}
+
+ssize_t __wrap_write(int fd, const void *bytes, size_t size)
+{
+    if (size == sizeof(uint64_t)) return __real_write(fd, bytes, size);
+    FAIL_OR(TRANSFER, size, __real_write(fd, bytes, size));
+}
+
+ssize_t __wrap_recv(int fd, void *bytes, size_t size, int flags)
+{
+    FAIL_OR(TRANSFER, size, __real_recv(fd, bytes, size, flags));
+}
+
+ssize_t __wrap_send(int fd, const void *bytes, size_t size, int flags)
+{
+    FAIL_OR(TRANSFER, size, __real_send(fd, bytes, size, flags));
+}
+
+ssize_t __wrap_preadv2(int fd, const struct iovec *parts, int count, off_t offset, int flags)
+{
+    struct iovec part = *parts;
+
+    FAIL_OR(TRANSFER, part.iov_len, __real_preadv2(fd, &part, count, offset, flags));
+}
+
+ssize_t __wrap_pwritev2(int fd, const struct iovec *parts, int count, off_t offset, int flags)
+{
+    struct iovec part = *parts;
+
+    FAIL_OR(TRANSFER, part.iov_len, __real_pwritev2(fd, &part, count, offset, flags));
+}
+
+int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
+{
+    int ignored = 0;
+
+    FAIL_OR(ACCEPT, ignored, __real_accept4(fd, address, size, flags));
+}
+
+int __wrap_epoll_create1(int flags)
+{
+    int ignored = 0;
+
+    FAIL_OR(POLLER, ignored, __real_epoll_create1(flags));
+}
+
+int __wrap_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
+{
+    int ignored = 0;
+
+    FAIL_OR(POLLER, ignored, __real_epoll_ctl(epoll, operation, fd, event));
+}
+
+/* That it is interrupted is all that can befall it. */
+int __wrap_epoll_pwait2(int epoll, struct epoll_event *events, int most, const struct timespec *left, void *set)
+{
+    int how = fails(WAIT);
+
+    if (how == EINTR || how == ENOSYS) return errno = how, -1;
+    return __real_epoll_pwait2(epoll, events, most, left, set);
+}
+
+int __wrap_eventfd(unsigned count, int flags)
+{
+    int ignored = 0;
+
+    FAIL_OR(POLLER, ignored, __real_eventfd(count, flags));
+}
+
+/* ---- a program -------------------------------------------------------------------------- */
+
+enum { SIZE = 3000 };
+
+struct stream {
+    int  ends[2];
+    int  errors[2]; /* that were told */
+    bool whole;
+};
+
+/* A failure that is told is the test's; the call is made again, and what came of the others is all there. */
+static int send_all(void *arg)
+{
+    struct stream *s = arg;
+    char           bytes[SIZE];
+    size_t         at = 0;
+
+    test_pattern(bytes, SIZE, 0);
+    while (at < SIZE) {
+        ssize_t n = weft_write(s->ends[1], bytes + at, SIZE - at > 700 ? 700 : SIZE - at, WEFT_NEVER);
+        if (n > 0) at += (size_t)n;
+        else if (s->errors[1]++ > 1) break;
+        else task_check(n == -fail_with);
+        weft_yield();
+    }
+    task_check(weft_close(s->ends[1]) == 0);
+    return 0;
+}
+
+static int receive_all(void *arg)
+{
+    struct stream *s = arg;
+    char           bytes[SIZE + 100];
+    size_t         at = 0;
+    ssize_t        n;
+
+    while ((n = weft_read(s->ends[0], bytes + at, sizeof bytes - at, WEFT_NEVER)) != 0) {
+        if (n > 0) at += (size_t)n;
+        else if (s->errors[0]++ > 1) break;
+        else task_check(n == -fail_with);
+    }
+    s->whole = at == SIZE && test_is_pattern(bytes, SIZE, 0);
+    return weft_close(s->ends[0]);
+}
+
+static int do_all(void *arg)
+{
+    struct sockaddr_storage address;
+    socklen_t               size;
+    int                     listener = test_listener(&address, &size, 4), client, server, told = 0;
+
+    (void)arg;
+    for (enum test_link link = 0; link < TEST_TTY; link++) {
+        struct stream s = {.whole = false};
+        weft_task     tasks[2];
+        test_link_make(s.ends, link);
+        weft_spawn(&tasks[0], send_all, &s);
+        weft_spawn(&tasks[1], receive_all, &s);
+        for (int i = 0; i < 2; i++) task_check(weft_await(&tasks[i]) == 0);
+        task_check(s.whole);
+        told += s.errors[0] + s.errors[1];
+    }
+    client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    task_check(weft_connect(client, (struct sockaddr *)&address, size, WEFT_NEVER) == 0);
+    while ((server = weft_accept(listener, NULL, NULL, WEFT_NEVER)) < 0 && told++ < 3) task_check(server == -fail_with);
+    task_check(server >= 0);
+    int ready = weft_poll(server, POLLIN, weft_now() + 200 * WEFT_US);
+    task_check(ready == -ETIMEDOUT || ready == -fail_with);
+    told += ready != -ETIMEDOUT;
+    task_check(weft_close(server) == 0 && weft_close(client) == 0 && weft_close(listener) == 0);
+    /* One failed, so at most one is told; what can be done again is. */
+    task_check(told <= 1);
+    if (fail_with == EINTR || fail_with == SHORT || fail_with == ENOSYS) task_check(told == 0);
+    return 0;
+}
+
+static void run_with(unsigned kinds, int how)
+{
+    struct test_census before, after;
+    unsigned long      n = 0, step = TEST_TSAN || TEST_ASAN ? 3 : 1;
+
+    fail_with = how;
+    fail_at = ~0ul;
+    assert_int_equal(test_run_workers(do_all, NULL), 0);
+    test_census(&before);
+    do {
+        fail_at = n;
+        atomic_store(&asked, 0);
+        atomic_store(&failed, 0);
+        atomic_store(&failing, kinds);
+        int result = weft_run(do_all, NULL, WEFT_OPTIONS(.workers = test_workers()));
+        atomic_store(&failing, 0);
+        assert_task_checks();
+        assert_int_equal(result, 0);
+        n += step;
+    } while (atomic_load(&failed) > 0);
+    assert_true(n > step);
+    test_census(&after);
+    assert_int_equal(after.descriptors, before.descriptors);
+}
+
+static void transfers_fail(void **state)
+{
+    (void)state;
+    static const int how[] = {EINTR, EAGAIN, SHORT, ENOMEM, ECONNRESET, EIO};
+
+    for (size_t i = 0; i < TEST_LENGTH(how); i++) run_with(TRANSFER, how[i]);
+}
+
+static void accepting_fails(void **state)
+{
+    (void)state;
+    static const int how[] = {EINTR, ECONNABORTED, EMFILE, ENFILE, ENOMEM, ENOBUFS};
+
+    for (size_t i = 0; i < TEST_LENGTH(how); i++) {
+        fail_with = how[i];
+        run_with(ACCEPT, how[i]);
+    }
+}
+
+static void registering_fails(void **state)
+{
+    (void)state;
+    static const int how[] = {ENOMEM, EMFILE, ENOSPC};
+
+    for (size_t i = 0; i < TEST_LENGTH(how); i++) run_with(POLLER, how[i]);
+}
+
+/* The last, as from then on the library waits in another way. */
+static void waiting_fails(void **state)
+{
+    (void)state;
+    run_with(WAIT, EINTR);
+    run_with(WAIT, ENOSYS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(transfers_fail),
+        cmocka_unit_test(accepting_fails),
+        cmocka_unit_test(registering_fails),
+        cmocka_unit_test(waiting_fails),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

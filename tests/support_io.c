@@ -1,0 +1,153 @@
+/* support_io.c - see support_io.h */
+#include "support_io.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <termios.h>
+#include <unistd.h>
+
+static int need(int result)
+{
+    if (result >= 0) return result;
+    perror("support_io");
+    abort();
+}
+
+static void make_fifo(int ends[2])
+{
+    char directory[] = "/tmp/weft_test_XXXXXX", path[64];
+
+    if (!mkdtemp(directory)) abort();
+    snprintf(path, sizeof path, "%s/fifo", directory);
+    need(mkfifo(path, 0600));
+    int both = need(open(path, O_RDWR | O_CLOEXEC));
+    ends[0] = need(open(path, O_RDONLY | O_CLOEXEC));
+    ends[1] = need(open(path, O_WRONLY | O_CLOEXEC));
+    close(both);
+    unlink(path);
+    rmdir(directory);
+}
+
+static void make_tcp(int ends[2])
+{
+    struct sockaddr_storage address;
+    socklen_t               size;
+    int                     listener = test_listener(&address, &size, 1);
+
+    ends[1] = need(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    need(connect(ends[1], (struct sockaddr *)&address, size));
+    ends[0] = need(accept(listener, NULL, NULL));
+    close(listener);
+}
+
+static void make_tty(int ends[2])
+{
+    struct termios settings;
+
+    ends[1] = need(posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+    need(grantpt(ends[1]));
+    need(unlockpt(ends[1]));
+    ends[0] = need(open(ptsname(ends[1]), O_RDWR | O_NOCTTY | O_CLOEXEC));
+    need(tcgetattr(ends[0], &settings));
+    cfmakeraw(&settings);
+    need(tcsetattr(ends[0], TCSANOW, &settings));
+}
+
+void test_link_make(int ends[2], enum test_link link)
+{
+    switch (link) {
+    case TEST_PIPE: need(pipe2(ends, O_CLOEXEC)); break;
+    case TEST_PIPE_NONBLOCK: need(pipe2(ends, O_CLOEXEC | O_NONBLOCK)); break;
+    case TEST_FIFO: make_fifo(ends); break;
+    case TEST_UNIX: need(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)); break;
+    case TEST_TCP: make_tcp(ends); break;
+    case TEST_TTY: make_tty(ends); break;
+    case TEST_DATAGRAM: need(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends)); break;
+    case TEST_PACKET: need(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends)); break;
+    case TEST_LINKS: abort();
+    }
+}
+
+int test_listener(struct sockaddr_storage *address, socklen_t *size, int backlog)
+{
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int                fd = need(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+
+    need(bind(fd, (struct sockaddr *)&any, sizeof any));
+    need(listen(fd, backlog));
+    *size = sizeof *address;
+    need(getsockname(fd, (struct sockaddr *)address, size));
+    return fd;
+}
+
+int test_unix_listener(struct sockaddr_storage *address, socklen_t *size, int backlog)
+{
+    struct sockaddr_un none = {.sun_family = AF_UNIX};
+    int                fd = need(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+
+    /* Without a name the system makes one up. */
+    need(bind(fd, (struct sockaddr *)&none, offsetof(struct sockaddr_un, sun_path)));
+    need(listen(fd, backlog));
+    *size = sizeof *address;
+    need(getsockname(fd, (struct sockaddr *)address, size));
+    return fd;
+}
+
+const char *test_port(int fd, char text[8])
+{
+    struct sockaddr_storage address;
+    socklen_t               size = sizeof address;
+
+    need(getsockname(fd, (struct sockaddr *)&address, &size));
+    /* At the same place in an address of either kind. */
+    snprintf(text, 8, "%u", ntohs(((struct sockaddr_in *)&address)->sin_port));
+    return text;
+}
+
+size_t test_fill(int fd)
+{
+    static const char bytes[16384];
+    size_t            filled = 0;
+    int               flags = need(fcntl(fd, F_GETFL));
+
+    need(fcntl(fd, F_SETFL, flags | O_NONBLOCK));
+    for (size_t size = sizeof bytes; size > 0; size /= 2)
+        for (ssize_t n; (n = write(fd, bytes, size)) > 0;) filled += (size_t)n;
+    need(fcntl(fd, F_SETFL, flags));
+    return filled;
+}
+
+void test_pattern(char *bytes, size_t size, size_t offset)
+{
+    for (size_t i = 0; i < size; i++) bytes[i] = (char)((offset + i) * 31 + (offset + i) / 251);
+}
+
+bool test_is_pattern(const char *bytes, size_t size, size_t offset)
+{
+    for (size_t i = 0; i < size; i++)
+        if (bytes[i] != (char)((offset + i) * 31 + (offset + i) / 251)) return false;
+    return true;
+}
+
+void test_take_number(int fd, int number)
+{
+    if (fd == number) return;
+    need(dup3(fd, number, O_CLOEXEC));
+    close(fd);
+}
+
+int test_file(void)
+{
+    char path[] = "/tmp/weft_test_XXXXXX";
+    int  fd = need(mkostemp(path, O_CLOEXEC));
+
+    unlink(path);
+    return fd;
+}

@@ -1,0 +1,540 @@
+/* test_net.c - names, listening, connecting, accepting
+ *
+ * Linked with --wrap, so that a test may be the resolver.
+ */
+#include "support_io.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define HOUR (3600 * WEFT_SEC)
+
+/* ---- the resolver --------------------------------------------------------------- */
+
+enum { ADDRESSES = 4 };
+
+static struct {
+    bool        answers;
+    int         code, error;
+    atomic_bool stalls, stalled;
+    unsigned    count;
+    int         ports[ADDRESSES]; /* of 127.0.0.1 */
+} resolver;
+
+int  __real_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints, struct addrinfo **found);
+void __real_freeaddrinfo(struct addrinfo *found);
+int  __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints, struct addrinfo **found);
+void __wrap_freeaddrinfo(struct addrinfo *found);
+
+static atomic_int answers_held;
+
+struct answer {
+    struct addrinfo    info;
+    struct sockaddr_in address;
+};
+
+int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints, struct addrinfo **found)
+{
+    if (!resolver.answers || (hints->ai_flags & AI_NUMERICHOST)) {
+        int code = __real_getaddrinfo(host, port, hints, found);
+        if (code == 0) atomic_fetch_add(&answers_held, 1);
+        return code;
+    }
+    atomic_store(&resolver.stalled, true);
+    while (atomic_load(&resolver.stalls)) test_sleep(WEFT_MS);
+    errno = resolver.error;
+    if (resolver.code) return resolver.code;
+    struct answer *answers = calloc(resolver.count, sizeof *answers);
+    if (!answers) abort();
+    for (unsigned i = 0; i < resolver.count; i++) {
+        answers[i].address = (struct sockaddr_in){.sin_family = AF_INET,
+                                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                                                  .sin_port = htons((uint16_t)resolver.ports[i])};
+        answers[i].info = (struct addrinfo){.ai_family = AF_INET,
+                                            .ai_socktype = SOCK_STREAM,
+                                            .ai_addr = (struct sockaddr *)&answers[i].address,
+                                            .ai_addrlen = sizeof answers[i].address,
+                                            .ai_next = i + 1 < resolver.count ? &answers[i + 1].info : NULL};
+    }
+    atomic_fetch_add(&answers_held, 1);
+    *found = &answers[0].info;
+    return 0;
+}
+
+void __wrap_freeaddrinfo(struct addrinfo *found)
+{
+    atomic_fetch_sub(&answers_held, 1);
+    if (resolver.answers) free(found);
+    else __real_freeaddrinfo(found);
+}
+
+/* A port on which nobody listens. */
+static int closed_port(void)
+{
+    struct sockaddr_storage address;
+    socklen_t               size;
+    char                    text[8];
+    int                     fd = test_listener(&address, &size, 1), port = atoi(test_port(fd, text));
+
+    close(fd);
+    return port;
+}
+
+/* ---- names ------------------------------------------------------------------------ */
+
+static int refuse_ports(void *arg)
+{
+    static const char *const bad[] = {"65536", "99999", "-1", "", "no-such-service", "4294967376", "80x"};
+
+    (void)arg;
+    for (size_t i = 0; i < TEST_LENGTH(bad); i++) {
+        task_check(weft_tcp_listen("127.0.0.1", bad[i], 1) == -EINVAL);
+        task_check(weft_tcp_connect("127.0.0.1", bad[i], WEFT_NEVER) == -EINVAL);
+        task_check(weft_tcp_connect("localhost", bad[i], WEFT_NEVER) == -EINVAL);
+        task_check(weft_tcp_listen(NULL, bad[i], 1) == -EINVAL);
+    }
+    task_check(weft_tcp_connect("127.0.0.1", NULL, WEFT_NEVER) == -EINVAL);
+    task_check(weft_tcp_listen(NULL, NULL, 1) == -EINVAL);
+    return 0;
+}
+
+static void bad_ports_are_refused(void **state)
+{
+    (void)state;
+    assert_everywhere(refuse_ports, NULL);
+    assert_int_equal(answers_held, 0);
+}
+
+static int look_up_in_vain(void *arg)
+{
+    static const struct {
+        int code, error, result;
+    } ends[] = {
+        {EAI_NONAME, 0, -ENOENT},  {EAI_NODATA, 0, -ENOENT}, {EAI_AGAIN, 0, -EAGAIN},       {EAI_FAIL, 0, -EAGAIN},
+        {EAI_SERVICE, 0, -EINVAL}, {EAI_MEMORY, 0, -ENOMEM}, {EAI_SYSTEM, EMFILE, -EMFILE},
+    };
+
+    (void)arg;
+    for (size_t i = 0; i < TEST_LENGTH(ends); i++) {
+        resolver.code = ends[i].code;
+        resolver.error = ends[i].error;
+        task_check(weft_tcp_connect("weft.invalid", "80", WEFT_NEVER) == ends[i].result);
+        task_check(weft_tcp_listen("weft.invalid", "80", 1) == ends[i].result);
+    }
+    return 0;
+}
+
+static void failed_look_up_tells_why(void **state)
+{
+    (void)state;
+    resolver.answers = true;
+    assert_everywhere(look_up_in_vain, NULL);
+    resolver.answers = false;
+}
+
+static int talk(int client, int listener)
+{
+    char byte = 0;
+    int  server = weft_accept(listener, NULL, NULL, WEFT_NEVER);
+
+    task_check(client >= 0 && server >= 0);
+    task_check(weft_write(client, "x", 1, WEFT_NEVER) == 1);
+    task_check(weft_read(server, &byte, 1, WEFT_NEVER) == 1 && byte == 'x');
+    task_check(weft_close(server) == 0);
+    task_check(weft_close(client) == 0);
+    return 0;
+}
+
+static int connect_by_name(void *arg)
+{
+    static const char *const listens[] = {"127.0.0.1", "localhost", NULL, "0.0.0.0"};
+    char                     port[8];
+
+    (void)arg;
+    for (size_t i = 0; i < TEST_LENGTH(listens); i++) {
+        int listener = weft_tcp_listen(listens[i], "0", 10);
+        task_check(listener >= 0);
+        task_check(talk(weft_tcp_connect("127.0.0.1", test_port(listener, port), WEFT_NEVER), listener) == 0);
+        task_check(talk(weft_tcp_connect("localhost", port, WEFT_NEVER), listener) == 0);
+        if (!listens[i]) task_check(talk(weft_tcp_connect(NULL, port, weft_now() + HOUR), listener) == 0);
+        /* It is in use. */
+        task_check(weft_tcp_listen(listens[i], port, 10) == -EADDRINUSE);
+        task_check(weft_close(listener) == 0);
+        task_check(weft_tcp_connect("127.0.0.1", port, WEFT_NEVER) == -ECONNREFUSED);
+    }
+    return 0;
+}
+
+static void connects_by_number_and_name(void **state)
+{
+    (void)state;
+    assert_everywhere(connect_by_name, NULL);
+    assert_int_equal(answers_held, 0);
+}
+
+/* The addresses of a name that refuse are passed over. */
+static int connect_to_one_of_many(void *arg)
+{
+    int  listener = weft_tcp_listen("127.0.0.1", "0", 10);
+    char port[8];
+
+    (void)arg;
+    test_port(listener, port);
+    for (unsigned good = 0; good < ADDRESSES; good++) {
+        for (unsigned i = 0; i < ADDRESSES; i++) resolver.ports[i] = i == good ? atoi(port) : closed_port();
+        resolver.count = ADDRESSES;
+        task_check(talk(weft_tcp_connect("weft.invalid", "1", WEFT_NEVER), listener) == 0);
+    }
+    for (unsigned i = 0; i < ADDRESSES; i++) resolver.ports[i] = closed_port();
+    task_check(weft_tcp_connect("weft.invalid", "1", WEFT_NEVER) == -ECONNREFUSED);
+    task_check(weft_close(listener) == 0);
+    return 0;
+}
+
+static void tries_all_addresses(void **state)
+{
+    (void)state;
+    struct test_census before, after;
+
+    resolver.answers = true;
+    resolver.code = 0;
+    test_census(&before);
+    assert_everywhere(connect_to_one_of_many, NULL);
+    test_census(&after);
+    assert_int_equal(after.descriptors, before.descriptors);
+    assert_int_equal(answers_held, 0);
+    resolver.answers = false;
+}
+
+static int connect_somewhere(void *arg)
+{
+    return weft_tcp_connect("weft.invalid", "1", *(weft_time *)arg);
+}
+
+/* A look-up that is given up goes on, and the runtime stops when it has ended. */
+static int give_look_up_up(void *arg)
+{
+    weft_time never = WEFT_NEVER, soon = weft_now() + 5 * WEFT_MS;
+    weft_task task;
+
+    (void)arg;
+    atomic_store(&resolver.stalls, true);
+    atomic_store(&resolver.stalled, false);
+    task_check(connect_somewhere(&soon) == -ETIMEDOUT);
+    task_check(connect_somewhere(&(weft_time){0}) == -EAGAIN);
+    weft_spawn(&task, connect_somewhere, &never);
+    task_until(atomic_load(&resolver.stalled));
+    test_let_run();
+    weft_cancel(&task);
+    task_check(weft_await(&task) == -ECANCELED);
+    return 0;
+}
+
+static void end_stall(void *arg)
+{
+    (void)arg;
+    test_sleep(50 * WEFT_MS);
+    atomic_store(&resolver.stalls, false);
+}
+
+static void look_up_is_given_up(void **state)
+{
+    (void)state;
+    struct test_census before, after;
+
+    resolver.answers = true;
+    resolver.code = 0;
+    resolver.count = 1;
+    resolver.ports[0] = 1;
+    test_census(&before);
+    for (int i = 0; i < 4; i++) {
+        weft_runtime *runtime;
+        test_thread   thread;
+        assert_int_equal(weft_runtime_start(&runtime, WEFT_OPTIONS(.workers = 1 + i % 2, .seed = i == 3)), 0);
+        assert_int_equal(weft_runtime_call(runtime, give_look_up_up, NULL), 0);
+        test_thread_start(&thread, end_stall, NULL);
+        assert_int_equal(weft_runtime_stop(runtime), 0);
+        assert_false(atomic_load(&resolver.stalls)); /* it has waited */
+        test_thread_join(&thread);
+        assert_task_checks();
+        assert_int_equal(answers_held, 0);
+    }
+    assert_threads_end_at(before.threads + TEST_TSAN);
+    test_census(&after);
+    assert_int_equal(after.descriptors, before.descriptors);
+    resolver.answers = false;
+}
+
+/* ---- accepting -------------------------------------------------------------------- */
+
+struct service {
+    int         listener;
+    atomic_int  accepted;
+    atomic_bool full;
+};
+
+static int accept_all(void *arg)
+{
+    struct service *s = arg;
+
+    for (;;) {
+        struct sockaddr_storage address = {0};
+        socklen_t               size = sizeof address;
+        int                     fd = weft_accept(s->listener, (struct sockaddr *)&address, &size, WEFT_NEVER);
+        if (fd == -EBADF) return 0;
+        task_check(fd >= 0);
+        task_check(address.ss_family == AF_UNIX || address.ss_family == AF_INET);
+        if (fd < 0) return fd;
+        task_check(weft_write(fd, "x", 1, WEFT_NEVER) == 1);
+        task_check(weft_close(fd) == 0);
+        atomic_fetch_add(&s->accepted, 1);
+    }
+}
+
+static int accept_with_many(void *arg)
+{
+    enum { ACCEPTORS = 6, CLIENTS = 60 };
+
+    (void)arg;
+    for (int local = 0; local < 2; local++) {
+        struct sockaddr_storage address;
+        socklen_t               size;
+        struct service          s = {.accepted = 0};
+        test_side               sides[ACCEPTORS];
+        s.listener = local ? test_unix_listener(&address, &size, 4) : test_listener(&address, &size, 128);
+        for (int i = 0; i < ACCEPTORS; i++) test_side_start(&sides[i], i % 3 == 2, accept_all, &s);
+        test_let_run();
+        for (int i = 0; i < CLIENTS; i++) {
+            char byte = 0;
+            int  fd = socket(local ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+            task_check(weft_connect(fd, (struct sockaddr *)&address, size, WEFT_NEVER) == 0);
+            task_check(weft_read(fd, &byte, 1, WEFT_NEVER) == 1 && byte == 'x');
+            task_check(weft_close(fd) == 0);
+        }
+        task_until(atomic_load(&s.accepted) == CLIENTS);
+        task_check(weft_close(s.listener) == 0);
+        for (int i = 0; i < ACCEPTORS; i++) task_check(test_side_end(&sides[i]) == 0);
+    }
+    return 0;
+}
+
+static void many_accept(void **state)
+{
+    (void)state;
+    assert_everywhere(accept_with_many, NULL);
+}
+
+static int accept_in_vain(void *arg)
+{
+    struct sockaddr_storage address;
+    socklen_t               size;
+    int                     listener = test_listener(&address, &size, 4), ends[2];
+
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        task_check(weft_accept(listener, NULL, NULL, 0) == -EAGAIN);
+        task_check(weft_accept(listener, NULL, NULL, 1) == -ETIMEDOUT);
+        weft_time soon = weft_now() + WEFT_MS;
+        task_check(weft_accept(listener, NULL, NULL, soon) == -ETIMEDOUT);
+        task_check(weft_now() >= soon);
+    }
+    test_link_make(ends, TEST_TCP);
+    task_check(weft_accept(ends[0], NULL, NULL, WEFT_NEVER) == -EINVAL);
+    task_check(weft_close(ends[0]) == 0 && weft_close(ends[1]) == 0);
+    task_check(weft_close(listener) == 0);
+    return 0;
+}
+
+static void accept_gives_up(void **state)
+{
+    (void)state;
+    assert_everywhere(accept_in_vain, NULL);
+}
+
+/* Without a descriptor left it tells so after a while, for as long as that lasts. */
+static int accept_too_many(void *arg)
+{
+    struct sockaddr_storage address;
+    socklen_t               size;
+    struct rlimit           before, none;
+    int                     listener = test_listener(&address, &size, 4);
+    int                     client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    (void)arg;
+    /* What weft itself needs for waiting, it has. */
+    task_check(weft_accept(listener, NULL, NULL, weft_now() + WEFT_MS) == -ETIMEDOUT);
+    task_check(weft_connect(client, (struct sockaddr *)&address, size, WEFT_NEVER) == 0);
+    task_check(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+    task_check(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    for (int i = 0; i < 3; i++) {
+        weft_time begin = test_now();
+        task_check(weft_accept(listener, NULL, NULL, WEFT_NEVER) == -EMFILE);
+        task_check(test_now() - begin >= WEFT_MS);
+    }
+    task_check(weft_accept(listener, NULL, NULL, 0) == -EMFILE);
+    if (weft_worker_index() >= 0) {
+        weft_scope scope;
+        task_check(weft_scope_open(&scope, NULL) == 0);
+        weft_scope_cancel(&scope);
+        task_check(weft_accept(listener, NULL, NULL, WEFT_NEVER) == -ECANCELED);
+        task_check(weft_scope_close(&scope) == -ECANCELED);
+    }
+    task_check(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    int server = weft_accept(listener, NULL, NULL, WEFT_NEVER);
+    task_check(server >= 0);
+    task_check(weft_close(server) == 0 && weft_close(client) == 0 && weft_close(listener) == 0);
+    return 0;
+}
+
+static void accept_pauses_when_there_are_too_many(void **state)
+{
+    (void)state;
+    assert_everywhere(accept_too_many, NULL);
+}
+
+/* ---- connecting ------------------------------------------------------------------- */
+
+static int connect_in_vain(void *arg)
+{
+    struct sockaddr_storage address;
+    socklen_t               size;
+    int                     listener = test_listener(&address, &size, 0), fds[8], fd;
+
+    (void)arg;
+    /* More than its queue holds: no answer comes to the last. */
+    for (size_t i = 0; i < TEST_LENGTH(fds); i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        connect(fds[i], (struct sockaddr *)&address, size);
+    }
+    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    weft_time soon = weft_now() + 5 * WEFT_MS;
+    task_check(weft_connect(fd, (struct sockaddr *)&address, size, soon) == -ETIMEDOUT);
+    task_check(weft_now() >= soon);
+    task_check(weft_connect(fd, (struct sockaddr *)&address, size, 0) == -EAGAIN);
+    task_check(weft_close(fd) == 0);
+    char port[8];
+    soon = weft_now() + 5 * WEFT_MS;
+    task_check(weft_tcp_connect("127.0.0.1", test_port(listener, port), soon) == -ETIMEDOUT);
+    for (size_t i = 0; i < TEST_LENGTH(fds); i++) close(fds[i]);
+    task_check(weft_close(listener) == 0);
+    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    task_check(weft_connect(fd, (struct sockaddr *)&address, size, WEFT_NEVER) == -ECONNREFUSED);
+    task_check(weft_close(fd) == 0);
+    return 0;
+}
+
+static void connect_gives_up(void **state)
+{
+    (void)state;
+    assert_everywhere(connect_in_vain, NULL);
+}
+
+struct knock {
+    struct sockaddr_storage address;
+    socklen_t               size;
+    int                     fd;
+    weft_time               deadline;
+};
+
+static int knock(void *arg)
+{
+    struct knock *k = arg;
+
+    return weft_connect(k->fd, (struct sockaddr *)&k->address, k->size, k->deadline);
+}
+
+/* A local listener that is busy tells nobody when it is not: yet one gets in, or gives up. */
+static int connect_to_the_busy(void *arg)
+{
+    struct knock k = {.deadline = WEFT_NEVER};
+    int          listener = test_unix_listener(&k.address, &k.size, 0), first = socket(AF_UNIX, SOCK_STREAM, 0);
+    test_side    side;
+
+    (void)arg;
+    task_check(weft_connect(first, (struct sockaddr *)&k.address, k.size, WEFT_NEVER) == 0);
+    k.fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    task_check(weft_connect(k.fd, (struct sockaddr *)&k.address, k.size, 0) == -EAGAIN);
+    task_check(weft_connect(k.fd, (struct sockaddr *)&k.address, k.size, weft_now() + 3 * WEFT_MS) == -ETIMEDOUT);
+    test_side_start(&side, false, knock, &k);
+    test_let_run();
+    int accepted = weft_accept(listener, NULL, NULL, WEFT_NEVER);
+    task_check(accepted >= 0 && weft_close(accepted) == 0);
+    task_check(test_side_end(&side) == 0);
+    task_check(weft_close(first) == 0 && weft_close(k.fd) == 0 && weft_close(listener) == 0);
+    return 0;
+}
+
+static void busy_listener_is_asked_again(void **state)
+{
+    (void)state;
+    assert_everywhere(connect_to_the_busy, NULL);
+}
+
+static int close_under_calls(void *arg)
+{
+    struct knock k = {.deadline = WEFT_NEVER};
+    int          listener = test_unix_listener(&k.address, &k.size, 0), first = socket(AF_UNIX, SOCK_STREAM, 0);
+    test_side    side;
+
+    (void)arg;
+    task_check(weft_connect(first, (struct sockaddr *)&k.address, k.size, WEFT_NEVER) == 0);
+    k.fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    test_side_start(&side, false, knock, &k);
+    test_let_run();
+    task_check(weft_close(k.fd) == 0);
+    /* The number is another's when the call asks again. */
+    test_take_number(socket(AF_UNIX, SOCK_STREAM, 0), k.fd);
+    weft_close(weft_accept(listener, NULL, NULL, WEFT_NEVER));
+    if (side.thread) weft_sleep(weft_now() + 5 * WEFT_MS);
+    task_check(test_side_end(&side) == -EBADF);
+    task_check(weft_accept(listener, NULL, NULL, 0) == -EAGAIN);
+    task_check(weft_close(k.fd) == 0 && weft_close(first) == 0 && weft_close(listener) == 0);
+
+    int fds[8];
+    listener = test_listener(&k.address, &k.size, 0);
+    for (size_t i = 0; i < TEST_LENGTH(fds); i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        connect(fds[i], (struct sockaddr *)&k.address, k.size);
+    }
+    k.fd = socket(AF_INET, SOCK_STREAM, 0);
+    test_side_start(&side, false, knock, &k);
+    test_let_run();
+    task_check(weft_close(k.fd) == 0);
+    task_check(test_side_end(&side) == -EBADF);
+    for (size_t i = 0; i < TEST_LENGTH(fds); i++) close(fds[i]);
+    task_check(weft_close(listener) == 0);
+    return 0;
+}
+
+static void closing_ends_connecting(void **state)
+{
+    (void)state;
+    assert_in_tasks(close_under_calls, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bad_ports_are_refused),
+        cmocka_unit_test(failed_look_up_tells_why),
+        cmocka_unit_test(connects_by_number_and_name),
+        cmocka_unit_test(tries_all_addresses),
+        cmocka_unit_test(look_up_is_given_up),
+        cmocka_unit_test(many_accept),
+        cmocka_unit_test(accept_gives_up),
+        cmocka_unit_test(accept_pauses_when_there_are_too_many),
+        cmocka_unit_test(connect_gives_up),
+        cmocka_unit_test(busy_listener_is_asked_again),
+        cmocka_unit_test(closing_ends_connecting),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
