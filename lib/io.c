@@ -282,12 +282,25 @@ static noinline int wait_ready(int fd, struct descriptor *d, struct moment befor
 
 /* ---- calls under way ------------------------------------------------------- */
 
+/* The number is being closed: what the caller has is of the life before, or of one that has begun a moment ago. */
+static noinline bool begin_call_after_close(struct descriptor *d, uint32_t life)
+{
+    do {
+        sub_acq_rel(&d->calls, 1);
+        for (unsigned tries = 0; load_relaxed(&d->calls) & DESCRIPTOR_CLOSING;) spin_pause(&tries);
+    } while (add_acq_rel(&d->calls, 1) & DESCRIPTOR_CLOSING); /* as in begin_call */
+    if (lived_on(d, life)) return true;
+    sub_acq_rel(&d->calls, 1);
+    return false;
+}
+
 /* A system call that does not block, on the descriptor in the life in which the caller has noted its moment.  False: it has
  * been closed since. */
 static always_inline bool begin_call(struct descriptor *d, uint32_t life)
 {
     /* acq_rel: pairs with weft_close; either that waits for this call's end, or this sees that it closes. */
-    if (likely(!(add_acq_rel(&d->calls, 1) & DESCRIPTOR_CLOSING)) && likely(lived_on(d, life))) return true;
+    if (unlikely(add_acq_rel(&d->calls, 1) & DESCRIPTOR_CLOSING)) return begin_call_after_close(d, life);
+    if (likely(lived_on(d, life))) return true;
     sub_acq_rel(&d->calls, 1);
     return false;
 }
@@ -322,13 +335,20 @@ static ssize_t blocking_transfer(const struct transfer *t)
 
 struct file_call {
     const struct transfer *transfer;
+    struct descriptor     *descriptor;
+    uint32_t               life;
     ssize_t                result;
 };
 
 static int run_file_call(void *arg)
 {
     struct file_call *call = arg;
-    call->result = blocking_transfer(call->transfer);
+    if (!begin_call(call->descriptor, call->life)) {
+        call->result = -EBADF;
+    } else {
+        call->result = blocking_transfer(call->transfer);
+        end_call(call->descriptor);
+    }
     return 0;
 }
 
@@ -341,13 +361,23 @@ static ssize_t nowait(const struct transfer *t)
     return n < 0 ? -errno : n;
 }
 
-/* From the page cache if it is there, else by a thread that may wait for the disk. */
+/* What a try says that is not the outcome of the transfer; neither is an error that these system calls have. */
+enum {
+    TAKEN_FOR_ANOTHER = -EINTR, /* the kind was out of date: try again */
+    MAY_BLOCK = -ERESTART,      /* the disk has to be waited for: by a thread */
+};
+
+/* From the page cache, if it is there. */
 static ssize_t try_file(const struct transfer *t, struct descriptor *d)
 {
     ssize_t n = nowait(t);
     if (n != -EAGAIN && n != -EOPNOTSUPP && n != -ENOSYS) return n;
-    if (classify(t->fd, d) != DESCRIPTOR_FILE && t->offset < 0) return -EINTR; /* it is something else by now */
-    struct file_call call = {.transfer = t};
+    return classify(t->fd, d) != DESCRIPTOR_FILE && t->offset < 0 ? TAKEN_FOR_ANOTHER : MAY_BLOCK;
+}
+
+static noinline ssize_t by_thread(const struct transfer *t, struct descriptor *d, uint32_t life)
+{
+    struct file_call call = {.transfer = t, .descriptor = d, .life = life};
     int              error = blocking_call(BLOCKING_FILES, run_file_call, &call);
     return error ? error : call.result;
 }
@@ -355,14 +385,12 @@ static ssize_t try_file(const struct transfer *t, struct descriptor *d)
 /* A terminal that can be written to may have room for 256 bytes, and make 8 of a tab. */
 #define TTY_ROOM ((size_t)32)
 
-static ssize_t try_other(const struct transfer *t, struct descriptor *d, uint32_t life)
+static ssize_t try_other(const struct transfer *t, struct descriptor *d)
 {
     int flags = fcntl(t->fd, F_GETFL);
     if (flags < 0) return -errno;
-    if (!begin_call(d, life)) return -EBADF;
-    ssize_t n = flags & O_NONBLOCK ? blocking_transfer(t) : nowait(t);
-    end_call(d);
-    if (flags & O_NONBLOCK) return n;
+    if (flags & O_NONBLOCK) return blocking_transfer(t);
+    ssize_t n = nowait(t);
     if (n != -EOPNOTSUPP && n != -ENOSYS) return n;
     /* Terminals and named pipes: what they say is ready does not block, unless somebody else is faster, which in this
      * process nobody is. */
@@ -398,25 +426,35 @@ static bool socket_after_all(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
 }
 
-/* -EAGAIN: it is not ready.  -EINTR: it was taken for something else. */
-static always_inline ssize_t try_once(const struct transfer *t, struct descriptor *d, uint32_t life)
+/* With begin_call: all that is asked of the number here is of one life. */
+static always_inline ssize_t try_here(const struct transfer *t, struct descriptor *d)
 {
     uint32_t kind = load_relaxed(&d->kind);
     if (unlikely(kind == DESCRIPTOR_UNKNOWN) && (kind = classify(t->fd, d)) == DESCRIPTOR_UNKNOWN) return -EBADF;
     if (likely(is_socket(kind)) || t->message) {
-        if (unlikely(!begin_call(d, life))) return -EBADF;
         ssize_t n = try_socket(t);
-        end_call(d);
         if (likely(n != -ENOTSOCK) || t->message) return n;
         store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);
-        return -EINTR;
+        return TAKEN_FOR_ANOTHER;
     }
     /* A number used again unseen is not to raise SIGPIPE. */
     if (t->out && unlikely(socket_after_all(t->fd))) {
         store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);
-        return -EINTR;
+        return TAKEN_FOR_ANOTHER;
     }
-    return kind == DESCRIPTOR_FILE ? try_file(t, d) : try_other(t, d, life);
+    return kind == DESCRIPTOR_FILE ? try_file(t, d) : try_other(t, d);
+}
+
+/* -EAGAIN: it is not ready. */
+static always_inline ssize_t try_once(const struct transfer *t, struct descriptor *d, uint32_t life)
+{
+    ssize_t n;
+    do {
+        if (unlikely(!begin_call(d, life))) return -EBADF;
+        n = try_here(t, d);
+        end_call(d);
+    } while (unlikely(n == TAKEN_FOR_ANOTHER));
+    return n == MAY_BLOCK ? by_thread(t, d, life) : n;
 }
 
 /* Nothing has come since the last read took all there was, and who reads may wait for more. */
@@ -447,7 +485,6 @@ static ssize_t transfer(const struct transfer *t, weft_time deadline)
         bool          dry = !t->out && !t->message && known_dry(d, before.change[DESCRIPTOR_IN], t->size, deadline);
         ssize_t       n = dry ? -EAGAIN : try_once(t, d, before.life);
         if (n >= 0) return transferred(t, d, before, n);
-        if (n == -EINTR) continue;
         if (n != -EAGAIN && n != -EWOULDBLOCK) return n;
         int error = wait_ready(t->fd, d, before, t->out ? POLLOUT : POLLIN, deadline, t->out ? &kind_out : &kind_in);
         if (!error) continue;
@@ -477,7 +514,11 @@ static ssize_t at_offset(const struct transfer *t)
     if (t->offset < 0) return -EINVAL;
     struct worker *w = worker_self();
     if (w) worker_spend(w);
-    return try_file(t, d);
+    uint32_t life = now_of(d).life;
+    if (!begin_call(d, life)) return -EBADF;
+    ssize_t n = try_file(t, d);
+    end_call(d);
+    return n == MAY_BLOCK ? by_thread(t, d, life) : n;
 }
 
 ssize_t weft_pread(int fd, void *buf, size_t count, off_t offset, weft_time deadline)
@@ -537,12 +578,17 @@ ssize_t weft_write_full(int fd, const void *buf, size_t count, weft_time deadlin
                    deadline);
 }
 
-static int make_nonblocking(int fd)
+/* Other things' flags stay as they are. */
+static int make_nonblocking(int fd, struct descriptor *d)
 {
-    int flags = fcntl(fd, F_GETFL);
-    if (flags < 0) return -errno;
-    if (!(flags & O_NONBLOCK) && !socket_after_all(fd)) return -ENOTSOCK; /* whose flags stay as they are */
-    return flags & O_NONBLOCK || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0 ? 0 : -errno;
+    if (!begin_call(d, now_of(d).life)) return -EBADF;
+    int flags = fcntl(fd, F_GETFL), error = 0;
+    if (flags < 0) error = -errno;
+    else if (flags & O_NONBLOCK) error = 0;
+    else if (!socket_after_all(fd)) error = -ENOTSOCK;
+    else if (fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) error = -errno;
+    end_call(d);
+    return error;
 }
 
 /* When there is no descriptor or memory left, a server that asks again at once would only spin. */
@@ -552,7 +598,7 @@ int weft_accept(int fd, struct sockaddr *address, socklen_t *length, weft_time d
 {
     struct descriptor *d = descriptor_get(fd);
     if (!d) return descriptor_error(fd);
-    int error = make_nonblocking(fd);
+    int error = make_nonblocking(fd, d);
     if (error) return error;
     struct worker *w = worker_self();
     if (w) worker_spend(w);
@@ -591,34 +637,49 @@ int weft_accept(int fd, struct sockaddr *address, socklen_t *length, weft_time d
     }
 }
 
+/* 0: it is connected; a negative errno; -EINPROGRESS, -EAGAIN: not yet. */
+static int try_connect(int fd, const struct sockaddr *address, socklen_t length, struct descriptor *d, uint32_t life)
+{
+    if (!begin_call(d, life)) return -EBADF;
+    int error = connect(fd, address, length) == 0 ? 0 : -errno;
+    end_call(d);
+    return error == -EINTR || error == -EALREADY ? -EINPROGRESS : error;
+}
+
+static int try_connected(int fd, struct descriptor *d, uint32_t life)
+{
+    struct pollfd polled = {.fd = fd, .events = POLLOUT};
+    int           error = 0;
+    socklen_t     size = sizeof error;
+    if (!begin_call(d, life)) return -EBADF;
+    if (poll(&polled, 1, 0) <= 0) error = -EINPROGRESS;
+    else error = getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? -error : -errno;
+    end_call(d);
+    return error;
+}
+
 int weft_connect(int fd, const struct sockaddr *address, socklen_t length, weft_time deadline)
 {
     struct descriptor *d = descriptor_get(fd);
     if (!d) return descriptor_error(fd);
-    int error = make_nonblocking(fd);
+    int error = make_nonblocking(fd, d);
     if (error) return error;
-    struct moment before = now_of(d);
-    while (connect(fd, address, length) != 0) {
-        /* A local socket whose listener's queue is full tells nobody when it is not. */
-        if (errno == EAGAIN) {
-            int refused = wait_refused(deadline);
-            if (!refused) refused = weft_sleep(min_of(weft_now() + WEFT_MS, deadline));
-            if (refused) return refused;
-            if (!lived_on(d, before.life)) return -EBADF;
-            continue;
-        }
-        if (errno != EINPROGRESS && errno != EINTR && errno != EALREADY) return -errno;
-        for (;;) {
-            struct pollfd polled = {.fd = fd, .events = POLLOUT};
-            if (poll(&polled, 1, 0) > 0) break;
-            error = wait_ready(fd, d, before, POLLOUT, deadline, &kind_out);
-            if (error) return error;
-            before = now_of(d);
-        }
-        socklen_t size = sizeof error;
-        return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? -error : -errno;
+    struct moment  before = now_of(d);
+    const uint32_t life = before.life;
+    /* A local socket whose listener's queue is full tells nobody when it is not. */
+    while ((error = try_connect(fd, address, length, d, life)) == -EAGAIN) {
+        int refused = wait_refused(deadline);
+        if (!refused) refused = weft_sleep(min_of(weft_now() + WEFT_MS, deadline));
+        if (refused) return refused;
     }
-    return 0;
+    if (error != -EINPROGRESS) return error;
+    while ((error = try_connected(fd, d, life)) == -EINPROGRESS) {
+        error = wait_ready(fd, d, before, POLLOUT, deadline, &kind_out);
+        if (error) return error;
+        before = now_of(d);
+        before.life = life;
+    }
+    return error;
 }
 
 int weft_poll(int fd, short events, weft_time deadline)
@@ -677,17 +738,18 @@ int weft_close(int fd)
     spin_take(&d->lock);
     struct wait_entry *in = wait_claim_all(&d->waiting[DESCRIPTOR_IN]),
                       *out = wait_claim_all(&d->waiting[DESCRIPTOR_OUT]);
-    add_release(&d->life, 1); /* pairs with now_of; a call that has not begun to wait sees it under the lock */
-    store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);
-    store_relaxed(&d->registered, 0);
     uint64_t one = 1;
     for (struct io_thread *t = d->threads; t; t = t->next)
         while (write(t->event, &one, sizeof one) < 0 && errno == EINTR) {
         }
     d->threads = NULL;
-    /* Nobody is in a call on the number when it is given back; those who come now, or noted their moment before, are told. */
+    /* Nobody is in a call on the number when it is given back.  Those who come meanwhile wait until it is, and only then
+     * look which life it is that they have noted: somebody may have the number for another thing already. */
     add_acq_rel(&d->calls, DESCRIPTOR_CLOSING); /* pairs with begin_call and end_call */
     for (unsigned tries = 0; load_acquire(&d->calls) != DESCRIPTOR_CLOSING;) spin_pause(&tries);
+    add_release(&d->life, 1); /* pairs with now_of; a call that has not begun to wait sees it under the lock */
+    store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);
+    store_relaxed(&d->registered, 0);
     int error = close(fd) == 0 || errno == EINTR ? 0 : -errno; /* with the lock held: nobody gets the number sooner */
     sub_acq_rel(&d->calls, DESCRIPTOR_CLOSING);
     spin_drop(&d->lock, 0);
