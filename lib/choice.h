@@ -54,6 +54,12 @@ static inline int64_t choice_clock(void)
     return platform_clock();
 }
 
+/* The same as of the last tick of the kernel.  Nor does this enter into a seeded schedule, which counts instead. */
+static inline int64_t choice_tick(void)
+{
+    return platform_clock_coarse();
+}
+
 /* The moment for those who are scheduled: with a seed it stands still while anything runs, and is set by the worker
  * that has nothing to do. */
 static inline int64_t choice_now(const struct choice *c)

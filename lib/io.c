@@ -32,6 +32,9 @@
 
 enum { OUTCOME_READY, OUTCOME_CLOSED };
 
+/* A system call costs as much as so many calls that make none. */
+#define IO_CALLS 16
+
 static const struct wait_kind kind_in = {.what = "to read from the descriptor", .outside = true};
 static const struct wait_kind kind_out = {.what = "to write to the descriptor", .outside = true};
 static const struct wait_kind kind_poll = {.what = "for events of the descriptor", .outside = true};
@@ -479,7 +482,7 @@ static ssize_t transfer(const struct transfer *t, weft_time deadline)
     struct descriptor *d = descriptor_get(t->fd);
     if (unlikely(!d)) return descriptor_error(t->fd);
     struct worker *w = worker_self();
-    if (likely(w)) worker_spend(w);
+    if (likely(w)) worker_spend_more(w, IO_CALLS);
     for (;;) {
         struct moment before = now_of(d);
         bool          dry = !t->out && !t->message && known_dry(d, before.change[DESCRIPTOR_IN], t->size, deadline);
@@ -513,7 +516,7 @@ static ssize_t at_offset(const struct transfer *t)
     if (!d) return descriptor_error(t->fd);
     if (t->offset < 0) return -EINVAL;
     struct worker *w = worker_self();
-    if (w) worker_spend(w);
+    if (w) worker_spend_more(w, IO_CALLS);
     uint32_t life = now_of(d).life;
     if (!begin_call(d, life)) return -EBADF;
     ssize_t n = try_file(t, d);
@@ -601,7 +604,7 @@ int weft_accept(int fd, struct sockaddr *address, socklen_t *length, weft_time d
     int error = make_nonblocking(fd, d);
     if (error) return error;
     struct worker *w = worker_self();
-    if (w) worker_spend(w);
+    if (w) worker_spend_more(w, IO_CALLS);
     for (;;) {
         struct moment before = now_of(d);
         if (!begin_call(d, before.life)) return -EBADF;
@@ -687,7 +690,7 @@ int weft_poll(int fd, short events, weft_time deadline)
     struct descriptor *d = descriptor_get(fd);
     if (!d) return descriptor_error(fd);
     struct worker *w = worker_self();
-    if (w) worker_spend(w);
+    if (w) worker_spend_more(w, IO_CALLS);
     for (;;) {
         struct moment before = now_of(d);
         struct pollfd polled = {.fd = fd, .events = events};

@@ -64,11 +64,21 @@ bool platform_thread_exists(int id)
     return syscall(SYS_tgkill, getpid(), id, 0) == 0;
 }
 
-int64_t platform_clock(void)
+static int64_t clock_of(clockid_t id)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(id, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int64_t platform_clock(void)
+{
+    return clock_of(CLOCK_MONOTONIC);
+}
+
+int64_t platform_clock_coarse(void)
+{
+    return clock_of(CLOCK_MONOTONIC_COARSE);
 }
 
 void platform_futex_wait(Atomic(uint32_t) *word, uint32_t value, int64_t timeout)

@@ -22,6 +22,9 @@ bool platform_thread_exists(int id);
 /* CLOCK_MONOTONIC in nanoseconds. */
 int64_t platform_clock(void);
 
+/* The same as of the kernel's last tick, 1 to 10 ms ago, for a fifth of the price. */
+int64_t platform_clock_coarse(void);
+
 /* The part of platform_cpus that reads control groups, below `root` as if that
  * were /, for the process whose /proc/self/cgroup text is `membership`: CPUs
  * as thousandths, or UINT64_MAX when there is no limit. */

@@ -235,11 +235,14 @@ void weft_yield(void)
     else sched_yield();
 }
 
+/* There is work of unknown length between two checks. */
+#define CHECK_CALLS 16
+
 int weft_check(void)
 {
     struct worker *w = worker_self();
     if (!w) return 0;
-    worker_spend(w);
+    worker_spend_more(w, CHECK_CALLS);
     work_look(worker_self());
     return cancel_check(worker_fiber());
 }

@@ -121,7 +121,7 @@ int weft_await(weft_task *storage)
     struct worker *w = worker_self();
     if (unlikely(!w)) return spawn_await(task);
     /* Neither of the short ways may be gone for ever; at the end of the budget others run. */
-    if (unlikely(--w->budget < 0)) return spawn_await(task);
+    if (unlikely(--w->budget < 0) && worker_look(w)) return spawn_await(task);
     uintptr_t state = load_acquire(&task->node.state); /* pairs with spawn_ended */
     if (state == TASK_DONE && likely(!load_relaxed(&task->node.reason))) return task->node.result;
     struct fiber *f = w->fiber;
@@ -143,7 +143,8 @@ bool weft_take(weft_task *storage)
 {
     struct task   *task = of(storage);
     struct worker *w = worker_self();
-    if (unlikely(!w) || unlikely(--w->budget < 0)) return false; /* weft_await lets others run then */
+    if (unlikely(!w)) return false;
+    if (unlikely(--w->budget < 0) && worker_look(w)) return false; /* weft_await lets others run then */
     if (unlikely(load_relaxed(&task->node.state) | (uint32_t)load_relaxed(&task->node.reason))) return false;
     if (unlikely(!take_in_place(w, w->fiber, task))) return false;
     worker_count_one(&w->count.inlined);

@@ -14,6 +14,7 @@
 #include "fiber.h"
 #include "idle.h"
 #include "inject.h"
+#include "pace.h"
 #include "poller.h"
 #include "root.h"
 #include "runq.h"
@@ -48,11 +49,15 @@ struct worker {
     /* the owner's, but for the deque's word, which all write */
     struct deque           deque;
     struct fiber          *fiber;  /* that runs; NULL on the thread's own stack */
-    int32_t                budget; /* calls that could have waited until the next breath */
+    int32_t                budget; /* calls that could have waited until it looks whether to breathe */
     struct worker_count    count;  /* the owner's to add to, anybody's to read */
     struct slot            next;   /* runs before all else: whom the last task has woken */
     int32_t                near;   /* picks until one that begins with the oldest */
     unsigned               turn;   /* which of the oldest it tries first */
+    struct pace            near_pace, breath_pace;
+    unsigned               looks;        /* since the last breath */
+    bool                   late;         /* a tick has passed before the last look */
+    unsigned               late_breaths; /* that a tick has asked for */
     unsigned               breaths;
     bool                   poll_due;    /* as soon as no lock is held: who picks may be leaving its stack with some */
     int64_t                now;         /* when it has last looked at the clock */

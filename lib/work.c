@@ -1,12 +1,9 @@
 #include "work.h"
 
-/* After so many a pick begins at the far end: with it 61, Go's number, prime so as not to beat with loops. */
-#define PICKS_NEAR 60
-
 /* Every so many of these it looks after everybody's timers: another worker may be computing, and nobody be idle. */
 #define FAR_ALL 16
 
-/* Every so many it polls descriptors, a system call. */
+/* Every so many it polls descriptors, a system call; and when a tick of the clock has passed. */
 #define FAR_POLL 4
 
 /* Every so many it begins the oldest task.  That is seldom, since a task that begins takes a stack, and to begin the
@@ -263,11 +260,16 @@ noinline ready_t work_pick_far(struct worker *w)
 {
     ready_t next = work_take_next(w);
     if (next) work_ready_here(w, next); /* so that it can be stolen while the other runs */
-    bool all = w->turn % FAR_ALL == 0;
-    if (!w->choice.seeded && (all || timers_next(&w->timers) != INT64_MAX)) work_expire(w, all);
     w->poll_due = w->turn % FAR_POLL == 0;
-    w->near = w->choice.seeded ? 0 : PICKS_NEAR;
-    return w->choice.seeded ? pick_seeded(w) : pick_oldest(w);
+    if (w->choice.seeded) {
+        w->near = 0;
+        return pick_seeded(w);
+    }
+    bool all = w->turn % FAR_ALL == 0;
+    if (pace_look(&w->near_pace, WORK_NEAR, choice_tick())) w->poll_due = all = true;
+    w->near = w->near_pace.stride;
+    if (all || timers_next(&w->timers) != INT64_MAX) work_expire(w, all);
+    return pick_oldest(w);
 }
 
 /* Not what the task is about to await. */
@@ -277,8 +279,10 @@ ready_t work_pick_breath(struct worker *w)
     if (w->choice.seeded) return pick_seeded(w);
     ready_t item = work_take_next(w);
     if (item) work_ready_here(w, item); /* the task that has made it ready has not waited since */
-    work_expire(w, w->breaths % FAR_ALL == 0);
-    if (++w->breaths % WORK_BREATHS == 0 && (item = take_oldest_task(w))) return item;
+    work_expire(w, w->late || w->breaths % FAR_ALL == 0);
+    bool oldest = ++w->breaths % WORK_BREATHS == 0;
+    if (w->late && ++w->late_breaths % WORK_LATE_BREATHS == 0) oldest = true;
+    if (oldest && (item = take_oldest_task(w))) return item;
     if ((item = w->breaths % 2 ? work_take_resumed(w) : work_take_shared(w))) return item;
     return w->breaths % 2 ? work_take_shared(w) : work_take_resumed(w);
 }

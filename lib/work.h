@@ -90,7 +90,9 @@ ready_t work_take_shared(struct worker *w);
 /* Of the tasks for which the deque had no memory. */
 ready_t work_take_spilled(struct worker *w);
 
-/* From the far end, or with a seed from anywhere. */
+/* From the far end, or with a seed from anywhere.  After this many near picks at most, fewer while these take long: with
+ * it 61, Go's number, prime so as not to beat with loops. */
+#define WORK_NEAR 60
 ready_t work_pick_far(struct worker *w);
 
 /* What runs next on this worker, by its own means; 0: nothing. */
@@ -107,10 +109,11 @@ static always_inline ready_t work_pick(struct worker *w)
     return inject_empty(&w->runtime->inject) ? 0 : work_take_shared(w);
 }
 
-/* What a task that breathes lets run: what was resumed or is shared; every WORK_BREATHS
- * breaths the oldest task that has not begun.  That is seldom, since to begin the far end of a
- * recursion costs a stack, and most often the recursion would have come to it. */
-#define WORK_BREATHS 64
+/* What a task that breathes lets run: what was resumed or is shared; every WORK_BREATHS breaths, or every
+ * WORK_LATE_BREATHS of those that a tick of the clock has asked for, the oldest task that has not begun.  That is
+ * seldom, since to begin the far end of a recursion costs a stack, and most often the recursion would have come to it. */
+#define WORK_BREATHS      64
+#define WORK_LATE_BREATHS 4
 ready_t work_pick_breath(struct worker *w);
 
 #endif

@@ -95,9 +95,19 @@ void worker_yield(struct worker *w)
     if (item || (unlikely(root) && load_relaxed(&root->pending) > 1)) leave_for(w, item, then_ready, NULL);
 }
 
+noinline bool worker_look(struct worker *w)
+{
+    if (w->choice.seeded) return true;
+    w->late = pace_look(&w->breath_pace, WORKER_CALLS, choice_tick());
+    if (w->late || ++w->looks >= WORKER_LOOKS) return true;
+    w->budget = w->breath_pace.stride;
+    return false;
+}
+
 noinline void worker_breathe(struct worker *w)
 {
-    w->budget = w->choice.seeded ? (int32_t)choice_below(&w->choice, 16) : WORKER_BUDGET;
+    w->looks = 0;
+    w->budget = w->choice.seeded ? (int32_t)choice_below(&w->choice, 16) : w->breath_pace.stride;
     struct root *root = w->fiber->root;
     ready_t      item = work_pick_breath(w);
     if (item || (root && load_relaxed(&root->pending) > 1)) leave_for(w, item, then_ready, NULL);
@@ -224,7 +234,9 @@ int worker_init(struct worker *w, struct weft_runtime *rt, unsigned index, uint6
     atomic_set(&w->seen_at, 0);
     w->runtime = rt;
     w->index = index;
-    w->budget = seed ? 1 : WORKER_BUDGET;
+    w->budget = seed ? 1 : WORKER_CALLS;
+    pace_init(&w->breath_pace, WORKER_CALLS, choice_tick());
+    pace_init(&w->near_pace, WORK_NEAR, choice_tick());
     search_init(w);
     choice_init(&w->choice, seed, index + 1);
     w->now = worker_now(w);

@@ -25,14 +25,24 @@ void worker_suspend(struct worker *w, worker_then *then, void *arg);
 /* By a task: lets what is ready run, and goes on after that. */
 void worker_yield(struct worker *w);
 
-/* By a task, in a call that need not wait: every WORKER_BUDGET such calls it breathes, and what
- * work_pick_breath has runs first.  With a seed how many calls is drawn at random. */
-#define WORKER_BUDGET 4096
+/* By a task, in a call that need not wait.  Every so many such calls, WORKER_CALLS at most, it looks whether to breathe:
+ * when a tick of the clock has passed, and else at every WORKER_LOOKS th look.  Then what work_pick_breath has runs
+ * first.  With a seed how many calls it takes is drawn at random. */
+#define WORKER_CALLS 256
+#define WORKER_LOOKS 16
+/* True: the caller is to breathe, by worker_breathe, and the budget is below 0 until it does. */
+bool worker_look(struct worker *w);
 void worker_breathe(struct worker *w);
+
+/* A call that costs as much as `calls` short ones. */
+static always_inline void worker_spend_more(struct worker *w, int32_t calls)
+{
+    if (unlikely((w->budget -= calls) < 0) && worker_look(w)) worker_breathe(w);
+}
 
 static always_inline void worker_spend(struct worker *w)
 {
-    if (unlikely(--w->budget < 0)) worker_breathe(w);
+    worker_spend_more(w, 1);
 }
 
 /* ---- for the runtime ----------------------------------------------------- */

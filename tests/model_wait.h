@@ -12,6 +12,7 @@
 #include "../lib/wait.c"
 
 #pragma weak worker_breathe
+#pragma weak worker_look
 #pragma weak worker_suspend
 #pragma weak work_ready_fiber
 #pragma weak work_expired

@@ -8,15 +8,17 @@
 #include <errno.h>
 #include <string.h>
 
-static atomic_bool old_ran;
-static atomic_uint storms; /* that have begun */
-static weft_time   storm_end;
+static atomic_bool  old_ran;
+static atomic_uint  storms; /* that have begun */
+static atomic_ulong calls;  /* that they have made */
+static weft_time    storm_end;
 
 /* Ages to a scheduler. */
 #define STORM_MOST (10 * WEFT_SEC)
 
 static bool storm_goes_on(void)
 {
+    atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed);
     return !atomic_load_explicit(&old_ran, memory_order_relaxed) && test_now() < storm_end;
 }
 
@@ -119,6 +121,42 @@ static int storm_of_goes(void *arg)
     return 0;
 }
 
+/* Two who wake each other, so that one is always next. */
+struct pair {
+    weft_chan *there, *back;
+};
+
+static int pong(void *arg)
+{
+    struct pair *pair = arg;
+    int          value;
+
+    while (weft_recv(pair->there, &value, WEFT_NEVER) == 0) task_check(weft_send(pair->back, &value, WEFT_NEVER) == 0);
+    return 0;
+}
+
+static int storm_of_pingpong(void *arg)
+{
+    struct pair pair;
+    weft_task   other;
+    int         value = 1;
+
+    (void)arg;
+    task_check(weft_chan_create(&pair.there, sizeof value, 0) == 0);
+    task_check(weft_chan_create(&pair.back, sizeof value, 0) == 0);
+    weft_spawn(&other, pong, &pair);
+    atomic_fetch_add(&storms, 1);
+    while (storm_goes_on()) {
+        task_check(weft_send(pair.there, &value, WEFT_NEVER) == 0);
+        task_check(weft_recv(pair.back, &value, WEFT_NEVER) == 0);
+    }
+    weft_chan_close(pair.there);
+    task_check(weft_await(&other) == 0);
+    weft_chan_destroy(pair.there);
+    weft_chan_destroy(pair.back);
+    return 0;
+}
+
 static void loop_body(size_t begin, size_t end, void *arg)
 {
     (void)begin, (void)end, (void)arg;
@@ -132,17 +170,27 @@ static int storm_of_loops(void *arg)
     return 0;
 }
 
-#define STORM(fn) \
-    {             \
-#fn, fn   \
+/* And how many calls, as they are counted here, may be one turn of a worker (weft.h, Fairness). */
+#define STORM(fn, calls_per_turn) \
+    {                             \
+#fn, fn, calls_per_turn   \
     }
+#define CALLS_PER_TURN 4096
 
 static const struct storm {
-    const char *name;
-    weft_fn    *fn;
+    const char   *name;
+    weft_fn      *fn;
+    unsigned long calls_per_turn;
 } all_storms[] = {
-    STORM(storm_of_awaits), STORM(storm_of_fork_join),    STORM(storm_of_yields), STORM(storm_of_checks),
-    STORM(storm_of_scopes), STORM(storm_of_empty_scopes), STORM(storm_of_goes),   STORM(storm_of_loops),
+    STORM(storm_of_awaits, CALLS_PER_TURN),
+    STORM(storm_of_fork_join, CALLS_PER_TURN / 256 + 1),
+    STORM(storm_of_yields, 1),
+    STORM(storm_of_checks, CALLS_PER_TURN / 16),
+    STORM(storm_of_scopes, CALLS_PER_TURN),
+    STORM(storm_of_empty_scopes, CALLS_PER_TURN),
+    STORM(storm_of_goes, 1),
+    STORM(storm_of_loops, CALLS_PER_TURN),
+    STORM(storm_of_pingpong, 1),
 };
 
 /* ---- old tasks --------------------------------------------------------------------- */
@@ -156,6 +204,7 @@ static void begin_storm(void)
 {
     atomic_store(&old_ran, false);
     atomic_store(&storms, 0);
+    atomic_store(&calls, 0);
     storm_end = test_now() + STORM_MOST;
 }
 
@@ -268,6 +317,64 @@ static void old_woken_task_runs(void **state)
 {
     (void)state;
     check_storms(old_is_woken);
+}
+
+/* ---- the bound ------------------------------------------------------------------------------ */
+
+static unsigned long calls_before_old; /* that the storms have made when it runs */
+
+static int run_old_and_count(void *arg)
+{
+    bool yields = *(bool *)arg;
+
+    if (yields) {
+        weft_yield();
+        while (atomic_load(&storms) < storm_count()) weft_yield();
+        atomic_store(&calls, 0);
+        weft_yield();
+    }
+    calls_before_old = atomic_load(&calls);
+    return run_old(NULL);
+}
+
+struct bound {
+    const struct storm *storm;
+    bool                begun;
+};
+
+static int old_in_time(void *arg)
+{
+    struct bound *bound = arg;
+    weft_task     old;
+    weft_scope    scope;
+
+    begin_storm();
+    weft_spawn(&old, run_old_and_count, &bound->begun);
+    task_check(weft_scope_open(&scope, NULL) == 0);
+    for (unsigned i = storm_count(); i > 0; i--) task_check(weft_scope_go(&scope, bound->storm->fn, NULL, 0) == 0);
+    task_check(weft_scope_close(&scope) == 0);
+    task_check(weft_await(&old) == 0);
+    return 0;
+}
+
+/* On one worker: what weft.h says of how many turns a ready task waits at most. */
+static void old_task_runs_within_the_bound(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < TEST_LENGTH(all_storms); i++) {
+        for (int begun = 0; begun < 2; begun++) {
+            struct bound  bound = {&all_storms[i], begun};
+            unsigned      ready_before = begun ? 2 * 2 : 0; /* the storms, each with a task of its own */
+            unsigned long turns = (begun ? 200 : 1000) * (ready_before + 1);
+
+            assert_int_equal(test_run(old_in_time, &bound, WEFT_OPTIONS(.workers = 1)), 0);
+            if (calls_before_old > turns * all_storms[i].calls_per_turn) {
+                print_error("%s: %lu calls before the old task %s\n", all_storms[i].name, calls_before_old,
+                            begun ? "goes on" : "begins");
+                fail();
+            }
+        }
+    }
 }
 
 /* ---- work from outside ------------------------------------------------------------------ */
@@ -420,9 +527,13 @@ static void woken_task_runs_though_its_waker_computes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(old_spawned_task_runs),      cmocka_unit_test(old_yielded_task_runs),
-        cmocka_unit_test(old_woken_task_runs),        cmocka_unit_test(task_from_outside_runs),
-        cmocka_unit_test(roots_and_free_tasks_share), cmocka_unit_test(woken_task_runs_though_its_waker_computes),
+        cmocka_unit_test(old_spawned_task_runs),
+        cmocka_unit_test(old_yielded_task_runs),
+        cmocka_unit_test(old_woken_task_runs),
+        cmocka_unit_test(task_from_outside_runs),
+        cmocka_unit_test(old_task_runs_within_the_bound),
+        cmocka_unit_test(roots_and_free_tasks_share),
+        cmocka_unit_test(woken_task_runs_though_its_waker_computes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,9 +20,19 @@
  * Ordering   What a task did before it spawned, ended, cancelled or closed is
  *            seen by whoever runs, awaits or is woken as a consequence; what a
  *            task of a root did, by the root's next.
- * Fairness   Nothing that is ready waits for ever while others go on.  A call
- *            that can wait (await, yield, close) lets others run every so
- *            often even when it need not wait.
+ * Fairness   Nothing that is ready, and no waiter on a lock or a channel, waits for
+ *            ever while others go on; a waiting writer holds back new readers.  A
+ *            call that can wait (await, send, lock, read) lets others run, and
+ *            the poller look, every so often even when it need not wait.
+ *              Where every task goes on for at most T between two such calls, a
+ *            turn of a worker ends when its task waits, and at the latest after
+ *            4,096 calls, or after 256 T and a tick of the kernel (1 to 10 ms),
+ *            whichever is less.  A task that is ready to go on does so within
+ *            200 (n + 1) turns of its worker, and one that has not begun begins
+ *            within 1,000 (n + 1), n being how many of its kind were ready
+ *            before it; mostly much sooner, and the sooner the longer the turns
+ *            are.  Idle workers take from both ends.  The tasks of a root take
+ *            turns within the turns of their root.
  * Threads    Calls that wait work in a plain pthread too, with or without a
  *            runtime: there they block the thread.  Calls that need a task
  *            return -EPERM in a plain thread: weft_scope_open, _go and _close,

@@ -1,0 +1,251 @@
+/* test_pace.c - how long others wait for a task that computes between its calls
+ *
+ * The coarse clock is the test's own, so a task computes for as long as it says.
+ */
+#include "support.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "pace.h"
+
+#define MS INT64_C(1000000)
+
+static _Atomic(int64_t) tick; /* 0: the machine's clock */
+
+int __wrap_clock_gettime(clockid_t id, struct timespec *now);
+int __real_clock_gettime(clockid_t id, struct timespec *now);
+
+int __wrap_clock_gettime(clockid_t id, struct timespec *now)
+{
+    int64_t moment = atomic_load(&tick);
+
+    if (id != CLOCK_MONOTONIC_COARSE || moment == 0) return __real_clock_gettime(id, now);
+    *now = (struct timespec){moment / (1000 * MS), moment % (1000 * MS)};
+    return 0;
+}
+
+static void compute(int64_t duration)
+{
+    atomic_fetch_add(&tick, duration);
+}
+
+/* ---- the number between two looks ---------------------------------------------------------- */
+
+static void shrinks_in_proportion(void **state)
+{
+    struct pace pace;
+
+    (void)state;
+    pace_init(&pace, 256, 1000 * MS);
+    assert_int_equal(pace.stride, 256);
+    assert_true(pace_look(&pace, 256, 1256 * MS)); /* one in a millisecond */
+    assert_int_equal(pace.stride, 10);
+    assert_true(pace_look(&pace, 256, 1266 * MS));
+    assert_int_equal(pace.stride, 10);
+    assert_true(pace_look(&pace, 256, 100000 * MS));
+    assert_int_equal(pace.stride, 1);
+    assert_true(pace_look(&pace, 256, 200000 * MS));
+    assert_int_equal(pace.stride, 1);
+}
+
+static void doubles_while_no_tick_passes(void **state)
+{
+    struct pace pace;
+
+    (void)state;
+    pace_init(&pace, 60, 0);
+    assert_true(pace_look(&pace, 60, 100000 * MS));
+    for (int expected = 2; expected < 60; expected *= 2) {
+        assert_false(pace_look(&pace, 60, 100000 * MS));
+        assert_int_equal(pace.stride, expected);
+    }
+    assert_false(pace_look(&pace, 60, 100000 * MS));
+    assert_int_equal(pace.stride, 60);
+    assert_true(pace_look(&pace, 60, 100004 * MS));
+    assert_int_equal(pace.stride, 60);
+}
+
+/* ---- who waits meanwhile --------------------------------------------------------------------- */
+
+static atomic_bool old_ran;
+
+static int run_old(void *arg)
+{
+    if (arg) weft_yield();
+    atomic_store(&old_ran, true);
+    return 0;
+}
+
+typedef void call(void *object);
+
+static void check(void *object)
+{
+    (void)object;
+    task_check(weft_check() == 0);
+}
+
+static void send_and_receive(void *object)
+{
+    int value = 1;
+
+    task_check(weft_chan_send(object, &value, sizeof value, WEFT_NEVER) == 0);
+    task_check(weft_chan_recv(object, &value, sizeof value, WEFT_NEVER) == 0);
+}
+
+static int end_at_once(void *arg)
+{
+    (void)arg;
+    return 0;
+}
+
+static void spawn_and_await(void *object)
+{
+    weft_task task;
+
+    (void)object;
+    weft_spawn(&task, end_at_once, NULL);
+    task_check(weft_await(&task) == 0);
+}
+
+/* Computes for a millisecond between its calls; how many it makes until the old task has run. */
+static unsigned calls_until_old_ran(call *call, bool begun)
+{
+    weft_task  old;
+    weft_chan *chan;
+    unsigned   calls = 0;
+
+    task_check(weft_chan_create(&chan, sizeof(int), 1) == 0);
+    atomic_store(&old_ran, false);
+    weft_spawn(&old, run_old, begun ? &old_ran : NULL);
+    /* The one that has begun is ready again, and the next in line. */
+    if (begun) weft_yield();
+    while (!atomic_load(&old_ran) && calls < 100000) {
+        compute(1 * MS);
+        call(chan);
+        calls++;
+    }
+    task_check(weft_await(&old) == 0);
+    weft_chan_destroy(chan);
+    return calls;
+}
+
+static int others_run_soon(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 10; i++) {
+        task_check(calls_until_old_ran(check, true) <= 32);
+        task_check(calls_until_old_ran(check, false) <= 64);
+        task_check(calls_until_old_ran(send_and_receive, true) <= 256);
+        task_check(calls_until_old_ran(send_and_receive, false) <= 256);
+    }
+    return 0;
+}
+
+static void calls_look_at_the_clock(void **state)
+{
+    (void)state;
+    atomic_store(&tick, 1000 * MS);
+    assert_int_equal(test_run(others_run_soon, NULL, WEFT_OPTIONS(.workers = 1)), 0);
+    atomic_store(&tick, 0);
+}
+
+/* One breath in four begins the task that is to be awaited instead, the oldest that there is. */
+static int old_runs_beside_awaits(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 10; i++) task_check(calls_until_old_ran(spawn_and_await, true) <= 300);
+    return 0;
+}
+
+static void awaits_look_at_the_clock(void **state)
+{
+    (void)state;
+    atomic_store(&tick, 1000 * MS);
+    assert_int_equal(test_run(old_runs_beside_awaits, NULL, WEFT_OPTIONS(.workers = 1)), 0);
+    atomic_store(&tick, 0);
+}
+
+/* ---- tasks that compute and yield ------------------------------------------------------------ */
+
+static atomic_bool stop;
+
+static int compute_and_yield(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&stop)) {
+        compute(1 * MS);
+        weft_yield();
+    }
+    return 0;
+}
+
+static unsigned turns_taken;
+
+static int count_turns(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&stop)) {
+        turns_taken++;
+        compute(1 * MS);
+        weft_yield();
+    }
+    return 0;
+}
+
+static int read_one(void *fd)
+{
+    char byte;
+
+    return (int)weft_read(*(int *)fd, &byte, 1, WEFT_NEVER);
+}
+
+/* What has come over a descriptor is seen by a worker that has no moment to spare. */
+static int reader_runs_soon(void *arg)
+{
+    weft_task tasks[8], counter, reader;
+
+    (void)arg;
+    atomic_store(&stop, false);
+    for (size_t i = 0; i < TEST_LENGTH(tasks); i++) weft_spawn(&tasks[i], compute_and_yield, NULL);
+    weft_spawn(&counter, count_turns, NULL);
+    for (int i = 0; i < 100; i++) weft_yield(); /* they have their pace */
+    for (int i = 0; i < 10; i++) {
+        int      fds[2];
+        char     byte = 1;
+        unsigned before;
+
+        task_check(socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0);
+        task_check(weft_read(fds[0], &byte, 1, 0) == -EAGAIN);
+        weft_spawn(&reader, read_one, &fds[0]);
+        for (int yields = 0; yields < 4; yields++) weft_yield();
+        task_check(weft_write(fds[1], &byte, 1, 0) == 1);
+        before = turns_taken;
+        while (!weft_done(&reader) && turns_taken - before < 1000) weft_yield();
+        task_check(turns_taken - before <= 16);
+        task_check(weft_await(&reader) == 1);
+        task_check(weft_close(fds[0]) == 0 && weft_close(fds[1]) == 0);
+    }
+    atomic_store(&stop, true);
+    for (size_t i = 0; i < TEST_LENGTH(tasks); i++) weft_await(&tasks[i]);
+    return weft_await(&counter);
+}
+
+static void descriptors_are_polled_in_time(void **state)
+{
+    (void)state;
+    atomic_store(&tick, 1000 * MS);
+    assert_int_equal(test_run(reader_runs_soon, NULL, WEFT_OPTIONS(.workers = 1)), 0);
+    atomic_store(&tick, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(shrinks_in_proportion),          cmocka_unit_test(doubles_while_no_tick_passes),
+        cmocka_unit_test(calls_look_at_the_clock),        cmocka_unit_test(awaits_look_at_the_clock),
+        cmocka_unit_test(descriptors_are_polled_in_time),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
