@@ -1,14 +1,12 @@
 /* uts.c - searching a tree whose shape nobody knows beforehand
  *
- * A node is a task, whether it has children or not, and finds itself from its
- * parent; children are spawned a few at a time, from an array on the stack, and the
- * last one is called.  The twin is the plain recursion.  Both count nodes, leaves and
- * depth, and all three must be those that are published.
+ * While a child is searched the ones behind it are on offer, as one task, which is taken back if nobody has
+ * come for it.  One side does so for every child.  The other first looks whether the child has children: a leaf is
+ * found to be one before anybody could come.  The twin is the plain recursion.  All count nodes, leaves and depth,
+ * which must be those that are published.
  */
 #include "bench.h"
 #include "uts_tree.h"
-
-enum { CHUNK = 8 };
 
 struct search {
     struct uts_node          node;
@@ -47,47 +45,73 @@ struct rest {
     int                  depth;
 };
 
-static int spread(void *arg);
-
-/* While a child is searched, the ones behind it are on offer, as one task.  If nobody took that, the loop
- * goes on with them. */
-static int siblings(void *arg)
+static void add(struct rest *sum, uint64_t nodes, uint64_t leaves, int depth)
 {
-    struct rest  *rest = arg;
+    sum->nodes += nodes;
+    sum->leaves += leaves;
+    sum->depth = depth > sum->depth ? depth : sum->depth;
+}
+
+static void spread(struct search *search, int children, bool leaves_too);
+
+/* Where the compiler knows `leaves_too`. */
+static inline __attribute__((always_inline)) void siblings(struct rest *rest, weft_fn *others, bool leaves_too)
+{
     struct search child = {.params = rest->parent->params};
-    uint64_t      nodes = 0, leaves = 0;
-    int           depth = 0;
+    struct rest   sum = {0};
     for (int i = rest->next, count = rest->count; i < count; i++) {
+        uts_child(&child.node, &rest->parent->node, i);
+        int children = begin(&child);
+        if (i + 1 == count || (children == 0 && !leaves_too)) {
+            spread(&child, children, leaves_too);
+            add(&sum, child.nodes, child.leaves, child.depth);
+            continue;
+        }
         struct rest behind = {.parent = rest->parent, .next = i + 1, .count = count};
         weft_task   task;
-        weft_spawn(&task, siblings, &behind);
-        uts_child(&child.node, &rest->parent->node, i);
-        spread(&child);
-        nodes += child.nodes;
-        leaves += child.leaves;
-        depth = child.depth > depth ? child.depth : depth;
+        weft_spawn(&task, others, &behind);
+        spread(&child, children, leaves_too);
+        add(&sum, child.nodes, child.leaves, child.depth);
         if (weft_take(&task)) continue;
         weft_await(&task);
-        nodes += behind.nodes;
-        leaves += behind.leaves;
-        depth = behind.depth > depth ? behind.depth : depth;
+        add(&sum, behind.nodes, behind.leaves, behind.depth);
         break;
     }
-    rest->nodes = nodes;
-    rest->leaves = leaves;
-    rest->depth = depth;
+    *rest = sum;
+}
+
+static int siblings_each(void *rest)
+{
+    siblings(rest, siblings_each, true);
     return 0;
 }
 
-static int spread(void *arg)
+static int siblings_behind_subtrees(void *rest)
 {
-    struct search *search = arg;
-    struct rest    all = {.parent = search, .count = begin(search)};
-    if (all.count == 0) return 0;
-    siblings(&all);
+    siblings(rest, siblings_behind_subtrees, false);
+    return 0;
+}
+
+static void spread(struct search *search, int children, bool leaves_too)
+{
+    if (children == 0) return;
+    struct rest all = {.parent = search, .count = children};
+    if (leaves_too) siblings_each(&all);
+    else siblings_behind_subtrees(&all);
     search->nodes += all.nodes;
     search->leaves += all.leaves;
     search->depth = all.depth > search->depth ? all.depth : search->depth;
+}
+
+static int each(void *root)
+{
+    spread(root, begin(root), true);
+    return 0;
+}
+
+static int behind_subtrees(void *root)
+{
+    spread(root, begin(root), false);
     return 0;
 }
 
@@ -112,7 +136,12 @@ static void compare(const char *what, const struct uts_params *params)
     tree = params;
     const struct bench_side sides[] = {
         {.name = "recursion", .run = run, .arg = called, .count = (double)tree->nodes},
-        {.name = "spawn, await", .run = run, .arg = spread, .count = (double)tree->nodes, .workers = BENCH_EACH},
+        {.name = "on offer: each", .run = run, .arg = each, .count = (double)tree->nodes, .workers = BENCH_EACH},
+        {.name = "behind subtrees",
+         .run = run,
+         .arg = behind_subtrees,
+         .count = (double)tree->nodes,
+         .workers = BENCH_EACH},
     };
     bench_compare(what, "node", sides);
 }
