@@ -58,6 +58,8 @@
 #pragma GCC diagnostic ignored "-Wtsan"
 #endif
 #define fence_seq()      atomic_thread_fence(memory_order_seq_cst)
+#define fence_acquire()  atomic_thread_fence(memory_order_acquire)
+#define fence_release()  atomic_thread_fence(memory_order_release)
 
 /* Keeps the compiler, not the processor, from reordering: one half of an
  * asymmetric fence, whose other half is platform_fence_heavy. */

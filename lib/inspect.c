@@ -47,6 +47,7 @@ unjudged static bool runs(const struct weft_runtime *rt, const struct fiber *f)
     for (unsigned i = 0; i < rt->count; i++) {
         struct worker *w = &rt->workers[i];
         if (*(struct fiber *volatile *)&w->fiber == f) return true;
+        fence_acquire(); /* pairs with switch_to */
         /* acquire: pairs with the release in arrive; not any more on the way from it, so its context is saved. */
         if (load_acquire(&w->left) == f) return true;
     }

@@ -11,7 +11,8 @@
  *      SPIN_HELD  the rest of the word and the queue are whose who has set this (spin.h)
  *      LOCKED     somebody has the mutex
  *      WAITING    the queue is not empty
- *      WOKEN      somebody has been woken, and competes: no other need be
+ *      WOKEN      somebody has been woken, and competes: no other need be, even if that one waits for its turn in a
+ *                 root: who unlocks meanwhile leaves the mutex to those that come
  *
  *      free     --lock-->    LOCKED             by a CAS, unless SPIN_HELD
  *      LOCKED   --unlock-->  free               by a CAS, unless SPIN_HELD, or somebody is to be woken

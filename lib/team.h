@@ -123,6 +123,7 @@ struct weft_runtime {
     Atomic(uint32_t)          blocking_calls;         /* that have not ended */
     void                     *outermost;              /* the runtime's own scope (scope.c) */
     struct weft_runtime      *registered;             /* the next one (registry.c) */
+    unsigned                  visitors;               /* of registry_each */
     unsigned                  reports;                /* of deadlocks, so far */
 };
 

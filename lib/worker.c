@@ -47,6 +47,7 @@ static always_inline void switch_to(struct worker *w, struct fiber *to, worker_t
     w->then_arg = arg;
     store_relaxed(&w->left, from);
     w->left_root = from->root;
+    fence_release(); /* pairs with runs in inspect.c: whoever sees `to` there sees that `from` is on the way */
     w->fiber = to;
     platform_fence_light(); /* pairs with the heavy one in inspect.c: it sees that `to` runs, or this that it is held */
     /* acquire: pairs with unhold in inspect.c; whoever looked at the fiber is done. */

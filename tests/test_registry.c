@@ -77,11 +77,32 @@ static void none_goes_while_it_is_visited(void **state)
     assert_task_checks();
 }
 
+static void start_and_stop(struct weft_runtime *runtime, void *arg)
+{
+    (void)runtime;
+    ++*(size_t *)arg;
+    assert_int_equal(weft_run(nothing, NULL, WEFT_OPTIONS(.workers = 1)), 0);
+}
+
+/* Who looks at a runtime holds up nobody but who stops that one. */
+static void others_come_and_go_while_one_is_visited(void **state)
+{
+    weft_runtime *runtimes[2];
+    size_t        seen = 0;
+
+    (void)state;
+    for (int i = 0; i < 2; i++) assert_int_equal(weft_runtime_start(&runtimes[i], WEFT_OPTIONS(.workers = 1)), 0);
+    registry_each(start_and_stop, &seen);
+    assert_int_equal(seen, 2);
+    for (int i = 0; i < 2; i++) assert_int_equal(weft_runtime_stop(runtimes[i]), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(visits_those_that_are_there),
         cmocka_unit_test(none_goes_while_it_is_visited),
+        cmocka_unit_test(others_come_and_go_while_one_is_visited),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

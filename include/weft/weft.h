@@ -210,8 +210,8 @@ typedef struct weft_scope {
 
 /* Opens a scope in the caller's storage, within the one that the task is in.
  * Whoever opens it closes it, innermost first.  NULL options: all defaults.
- * -EINVAL, -E2BIG; -EPERM in a plain thread.  A one_root scope within a root
- * is that root. */
+ * -EINVAL, -E2BIG; -EPERM in a plain thread; -ENOMEM, of one with a deadline.
+ * A one_root scope within a root is that root. */
 WEFT_API int weft_scope_open(weft_scope *scope, const struct weft_scope_options *options);
 
 /* Starts fn on a copy of the `size` bytes at arg (size 0: on arg itself) as a
