@@ -3,8 +3,8 @@
  * Making something ready cannot fail, and nothing ready waits for ever while others run:
  * a worker takes what is near first, and every so often what has waited longest.
  *
- *   near    whom the last task has woken; by turns what was resumed, oldest first, and its own
- *           tasks, newest first; the queue that all workers share
+ *   near    whom the last task has woken; by turns the queue that all workers share, what was resumed, oldest
+ *           first, and its own tasks, newest first
  *   far     what was resumed and what is shared, by turns; now and then the oldest of its own tasks
  *
  * With a seed each pick is drawn at random.
@@ -101,8 +101,10 @@ static always_inline ready_t work_pick(struct worker *w)
     ready_t item;
     if (unlikely(--w->near < 0) && ((item = work_pick_far(w)) || w->choice.seeded)) return item;
     if ((item = work_take_next(w))) return item;
-    /* By turns: what goes on frees a stack in the end, what begins takes one, and neither may pile up behind the other. */
-    if ((w->near & 1) && (item = work_take_resumed(w))) return item;
+    /* By turns: what goes on frees a stack in the end, what begins takes one, and neither may pile up behind the other.
+     * What goes on has three of four, as every task begins but once, and who is to go on has often been promised when. */
+    if ((w->near & 3) == 3 && !inject_empty(&w->runtime->inject) && (item = work_take_shared(w))) return item;
+    if ((w->near & 3) && (item = work_take_resumed(w))) return item;
     if ((item = work_take_task(w))) return item;
     if (unlikely(w->spill)) return work_take_spilled(w);
     if ((item = work_take_resumed(w))) return item;
