@@ -75,7 +75,7 @@ def _t1_check(depth: int) -> int:
 
 SUBJECTS: tuple[Subject, ...] = (
     Subject("fib", "Fibonacci: of two calls one is a task", 27, 18, _time("spawn", lambda n: _fib(n + 1) - 1), _fib),
-    Subject("spawn", "1,000 tasks started, then awaited", 100_000, 10_000, _time("task", _itself), _itself),
+    Subject("spawn", "1,000 tasks started, then awaited", 20_000, 2_000, _time("task", _itself), _itself),
     Subject("skynet", "a tree of tasks, ten below each", 1_000_000, 1_000, _time("leaf", _itself), _sum_below),
     Subject("skynet-chan", "the same, sums by channel", 1_000_000, 1_000, _time("leaf", _itself), _sum_below),
     Subject("uts", "Unbalanced Tree Search, T1, a task a node", 10, 7, _time("node", _t1_nodes), _t1_check),
@@ -83,8 +83,8 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject("matmul", "two matrices multiplied", 512, 96, (Figure("", "ns"),)),
     Subject("reduce", "an array added up", 1 << 22, 1 << 18, (Figure("", "ns"),), _sum_below),
     Subject("sort", "merge sort", 1_000_000, 50_000, _time("element", _itself)),
-    Subject("yield", "1,000 tasks that yield in turn", 1_000_000, 20_000, _time("yield", _itself), _itself),
-    Subject("pingpong", "a number there and back", 200_000, 2_000, _time("round trip", _itself), _itself),
+    Subject("yield", "1,000 tasks that yield in turn", 200_000, 10_000, _time("yield", _itself), _itself),
+    Subject("pingpong", "a number there and back", 50_000, 2_000, _time("round trip", _itself), _itself),
     Subject("chan", "a channel, one to one", 500_000, 20_000, _time("item", _itself), _sum_below),
     Subject("chan4", "a channel, four to four", 500_000, 20_000, _time("item", _itself), _sum_below),
     Subject("select", "select over four channels", 200_000, 10_000, _time("item", _itself), _sum_below),
