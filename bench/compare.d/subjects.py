@@ -74,7 +74,7 @@ def _t1_check(depth: int) -> int:
 
 
 SUBJECTS: tuple[Subject, ...] = (
-    Subject("fib", "Fibonacci: of two calls one is a task", 27, 18, _time("spawn", lambda n: _fib(n + 1) - 1), _fib),
+    Subject("fib", "Fibonacci: of two calls one is a task", 25, 18, _time("spawn", lambda n: _fib(n + 1) - 1), _fib),
     Subject("spawn", "1,000 tasks started, then awaited", 20_000, 2_000, _time("task", _itself), _itself),
     Subject("skynet", "a tree of tasks, ten below each", 1_000_000, 1_000, _time("leaf", _itself), _sum_below),
     Subject("skynet-chan", "the same, sums by channel", 1_000_000, 1_000, _time("leaf", _itself), _sum_below),

@@ -12,7 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ENOUGH 50000000 /* nanoseconds that are measured at least */
+#define ENOUGH 50000000   /* nanoseconds that are measured at least */
+#define LONG   1000000000 /* a run that takes so long needs no other one to warm it up */
 
 enum { CANNOT = 3 };
 
@@ -72,11 +73,13 @@ void peer_print(double figure, uint64_t check)
 
 void peer_measure(uint64_t (*work)(void))
 {
+    int64_t  begin = peer_now();
     uint64_t check = work();
-    int64_t  taken = 0;
-    long     runs = 0;
+    int64_t  taken = peer_now() - begin;
+    long     runs = 1;
+    if (taken < LONG) taken = runs = 0; /* it was to warm up */
     for (; taken < ENOUGH; runs++) {
-        int64_t  begin = peer_now();
+        begin = peer_now();
         uint64_t again = work();
         taken += peer_now() - begin;
         if (again != check) peer_fail("two runs have come to different results");

@@ -33,8 +33,8 @@ struct peer_subject {
 int peer_main(int argc, char **argv, const struct peer_subject *subjects, size_t count,
               void (*within)(void (*run)(void)));
 
-/* Does the work at least once to warm up, then for at least 50 ms and at least once, and prints the mean time of one
- * and the check value, which is the same each time. */
+/* Does the work once to warm up, then again and again for at least 50 ms, and prints the mean time of one and the
+ * check value, which is the same each time.  Where one takes a second, the first is what is measured. */
 void peer_measure(uint64_t (*work)(void));
 
 /* Prints a figure that was found otherwise. */

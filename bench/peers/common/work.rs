@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 /// What is measured at least.
 pub const ENOUGH: Duration = Duration::from_millis(50);
 
+/// A run that takes so long needs no other one to warm it up.
+pub const LONG: Duration = Duration::from_secs(1);
+
 /// Why a subject is not done.
 pub type Reason = &'static str;
 
@@ -50,10 +53,11 @@ pub struct Stopwatch {
 }
 
 impl Stopwatch {
-    /// The first run is to warm up.
+    /// The first run is to warm up, unless it takes long.
     pub fn add(&mut self, begin: Instant, check: u64) {
-        if self.check.is_some() {
-            self.taken += begin.elapsed();
+        let taken = begin.elapsed();
+        if self.check.is_some() || taken >= LONG {
+            self.taken += taken;
             self.runs += 1;
         }
         assert_eq!(*self.check.get_or_insert(check), check, "two runs have come to different results");

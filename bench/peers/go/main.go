@@ -10,8 +10,10 @@ import (
 	"time"
 )
 
-// What is measured at least.
-const enough = 50 * time.Millisecond
+const (
+	enough = 50 * time.Millisecond // is measured at least
+	long   = time.Second           // a run that takes so long needs no other one to warm it up
+)
 
 var (
 	size int    // of the command line
@@ -27,11 +29,14 @@ func must(err error) {
 
 // measure does the work once to warm up, then for a while, and prints the mean time of one and the check value.
 func measure(work func() uint64) {
+	begin := time.Now()
 	check := work()
-	var taken time.Duration
-	runs := 0
+	taken, runs := time.Since(begin), 1
+	if taken < long {
+		taken, runs = 0, 0
+	}
 	for ; taken < enough; runs++ {
-		begin := time.Now()
+		begin = time.Now()
 		again := work()
 		taken += time.Since(begin)
 		if again != check {
