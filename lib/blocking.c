@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 /* How many threads of each kind at most: a thread that sleeps in the kernel costs memory and nothing else. */
@@ -17,7 +16,7 @@ static const unsigned most[BLOCKING_KINDS] = {[BLOCKING_CALLS] = 256, [BLOCKING_
 struct thread {
     struct thread *next;
     struct crew   *crew;
-    pthread_t      id;
+    uint64_t       id; /* a pthread_t */
     int            number;
 };
 
@@ -84,33 +83,23 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
-/* With the lock held.  The handlers of the program do not run on these threads. */
+/* With the lock held. */
 static bool start_thread(struct crew *c)
 {
     struct thread *t = malloc(sizeof *t);
     if (!t) return false;
-    pthread_attr_t attr;
-    sigset_t       all, before;
     t->crew = c;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_attr_init(&attr);
-    if (!error) {
-        pthread_attr_setstacksize(&attr, THREAD_STACK);
-        error = pthread_create(&t->id, &attr, thread_main, t);
-        pthread_attr_destroy(&attr);
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (error) free(t);
-    else c->threads++;
-    return !error;
+    bool started = platform_thread_start(&t->id, THREAD_STACK, thread_main, t) == 0;
+    if (started) c->threads++;
+    else free(t);
+    return started;
 }
 
 static void join_ended(struct thread *t)
 {
     while (t) {
         struct thread *next = t->next;
-        pthread_join(t->id, NULL);
+        pthread_join((pthread_t)t->id, NULL);
         search_thread_ended(t->number);
         free(t);
         t = next;

@@ -7,6 +7,7 @@
 #include <linux/membarrier.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,6 +63,26 @@ int platform_thread_id(void)
 bool platform_thread_exists(int id)
 {
     return syscall(SYS_tgkill, getpid(), id, 0) == 0;
+}
+
+int platform_thread_start(uint64_t *thread, size_t stack_size, void *(*fn)(void *arg), void *arg)
+{
+    static const int kept[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGPROF};
+    pthread_attr_t   attr;
+    pthread_t        id;
+    sigset_t         all, before;
+    int              error = pthread_attr_init(&attr);
+    if (error) return error;
+    pthread_attr_setstacksize(&attr, max_of(stack_size, (size_t)sysconf(_SC_THREAD_STACK_MIN)));
+    sigfillset(&all);
+    for (unsigned i = 0; i < array_len(kept); i++) sigdelset(&all, kept[i]);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    error = pthread_create(&id, &attr, fn, arg);
+    if (error == EINVAL) error = pthread_create(&id, NULL, fn, arg);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attr);
+    if (!error) *thread = (uint64_t)id;
+    return error;
 }
 
 static int64_t clock_of(clockid_t id)

@@ -13,14 +13,13 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #undef errno
 
-/* A worker's own stack holds little: it moves to a fiber's at once. */
+/* A worker's own stack holds little: it moves to a fiber's at once.  A handler that ran there would run on a task's. */
 #define THREAD_STACK ((size_t)256 << 10)
 
 struct runtime {
@@ -54,28 +53,12 @@ static void open_gate(struct runtime *r)
 /* Starts as many threads as there can be; how many, or why there is none. */
 static int start_threads(struct runtime *r, unsigned wanted)
 {
-    pthread_attr_t attr;
-    sigset_t       all, before;
-    unsigned       n = 0;
-    int            error = pthread_attr_init(&attr);
-    if (error) return -error;
-    pthread_attr_setstacksize(&attr, max_of(THREAD_STACK, (size_t)sysconf(_SC_THREAD_STACK_MIN)));
-    /* A handler that runs on a worker would run on a task's small stack.  What a task
-     * itself causes cannot be blocked; a profiler wants its signal. */
-    sigfillset(&all);
-    static const int kept[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGPROF};
-    for (unsigned i = 0; i < array_len(kept); i++) sigdelset(&all, kept[i]);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    for (; n < wanted; n++) {
-        pthread_t thread;
-        error = pthread_create(&thread, &attr, thread_main, &r->shared.workers[n]);
-        /* Thread-locals lie on the thread's stack: a program may have more than fit. */
-        if (error == EINVAL) error = pthread_create(&thread, NULL, thread_main, &r->shared.workers[n]);
-        if (error) break;
-        r->shared.workers[n].joinable = (uint64_t)thread;
+    unsigned n = 0;
+    while (n < wanted) {
+        struct worker *w = &r->shared.workers[n];
+        if (platform_thread_start(&w->joinable, THREAD_STACK, thread_main, w)) break;
+        n++;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attr);
     return n > 0 ? (int)n : -EAGAIN;
 }
 

@@ -10,6 +10,8 @@
 /* ---- no thread to be had ---------------------------------------------------------- */
 
 static atomic_bool none_to_be_had;
+static atomic_bool stacks_too_small; /* of a size that was asked for, as where the thread-locals take more */
+static atomic_int  refused;
 static atomic_int  started;
 
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg);
@@ -18,6 +20,10 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
 {
     if (atomic_load(&none_to_be_had)) return EAGAIN;
+    if (attr && atomic_load(&stacks_too_small)) {
+        atomic_fetch_add(&refused, 1);
+        return EINVAL;
+    }
     atomic_fetch_add(&started, 1);
     return __real_pthread_create(thread, attr, fn, arg);
 }
@@ -252,6 +258,22 @@ static void no_thread_is_told(void **state)
     assert_in_tasks(call_without, NULL);
 }
 
+static int call_with_default_stacks(void *arg)
+{
+    atomic_store(&stacks_too_small, true);
+    task_check(weft_blocking(give_back, arg) == 7);
+    atomic_store(&stacks_too_small, false);
+    return 0;
+}
+
+static void a_stack_too_small_is_replaced_by_the_default(void **state)
+{
+    (void)state;
+    atomic_store(&refused, 0);
+    assert_int_equal(test_run(call_with_default_stacks, &(int){7}, WEFT_OPTIONS(.workers = 1)), 0);
+    assert_int_equal(atomic_load(&refused), 1);
+}
+
 /* ---- what is left ------------------------------------------------------------------------ */
 
 static void threads_end_with_their_runtime(void **state)
@@ -353,6 +375,7 @@ int main(void)
         cmocka_unit_test(cancelling_does_not_end_it),
         cmocka_unit_test(runtimes_nest),
         cmocka_unit_test(no_thread_is_told),
+        cmocka_unit_test(a_stack_too_small_is_replaced_by_the_default),
         cmocka_unit_test(threads_end_with_their_runtime),
         cmocka_unit_test(threads_are_used_again),
         cmocka_unit_test(who_waits_for_a_call_is_in_no_deadlock),
