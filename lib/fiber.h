@@ -29,6 +29,7 @@ struct fiber {
     struct context       context;
     const struct waiter *waiter; /* that stands for it, until it is woken */
     weft_fn             *fn;     /* of the task that has begun on it */
+    Atomic(bool)         named;  /* the monitor has named that task */
     char                *low;    /* of the stack and its guard, for good */
     unsigned             avoid;  /* forced migration: the worker, from 1, that it shall not go on on */
 };

@@ -218,7 +218,7 @@ static always_inline bool on_stack_of(const struct weft_gen *g)
 /* Before a running body's stack is left. */
 static always_inline void check(const struct weft_gen *g)
 {
-    if (unlikely(load_relaxed(&stack_canaries)) && g->context.canary) stack_check(g->context.low);
+    if (unlikely(load_relaxed(&stack_leaving)) && g->context.canary) stack_check(g->context.low);
 }
 
 /* Most often a generator is resumed again from where it was the last time.  The take that follows has to wait until

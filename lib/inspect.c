@@ -14,11 +14,13 @@
 /* How many are held at once: so many share the cost of a fence that interrupts all CPUs. */
 #define BATCH 16
 
+#define NAME_ROOM 256
+
 /* Names of code addresses that were looked up already: to find one is to read through a file. */
 struct inspect_names {
     struct {
         const void *address;
-        char        text[256];
+        char        text[NAME_ROOM];
     } of[61]; /* by address, or in the next place that was free */
 };
 
@@ -41,17 +43,24 @@ unjudged static void unhold(struct fiber *f)
     store_release(&f->held, false); /* pairs with wait_while_held */
 }
 
-/* The fiber is held and the fence was: who goes on in it now was seen here, or waits. */
-unjudged static bool runs(const struct weft_runtime *rt, const struct fiber *f)
+/* Where it runs, or NULL.  The fiber is held and the fence was: who goes on in it now was seen here, or waits. */
+unjudged static const struct worker *runs(const struct weft_runtime *rt, const struct fiber *f)
 {
     for (unsigned i = 0; i < rt->count; i++) {
-        struct worker *w = &rt->workers[i];
-        if (*(struct fiber *volatile *)&w->fiber == f) return true;
+        const struct worker *w = &rt->workers[i];
+        if (*(struct fiber *const volatile *)&w->fiber == f) return w;
         fence_acquire(); /* pairs with switch_to */
         /* acquire: pairs with the release in arrive; not any more on the way from it, so its context is saved. */
-        if (load_acquire(&w->left) == f) return true;
+        if (load_acquire(&w->left) == f) return w;
     }
-    return false;
+    return NULL;
+}
+
+/* By the monitor's clock, if there is one, and if it has looked since the task began to run. */
+static int64_t alone_for(const struct worker *w)
+{
+    int64_t since = load_relaxed(&w->alone_since);
+    return since && load_relaxed(&w->alone_turn) == worker_turn(w) ? platform_clock() - since : 0;
 }
 
 unjudged static struct node *node_of(const struct fiber *f)
@@ -65,10 +74,16 @@ unjudged static const struct node *above(const struct node *n)
 }
 
 /* The frames of a stack, and of those that go on after it: a task that has resumed a generator is below that. */
-unjudged static void unwind_below(const struct context *stack, struct inspect_task *seen)
+unjudged static unsigned unwind_below(const struct context *stack, void **pcs, unsigned count)
 {
-    for (; stack; stack = stack->under)
-        seen->frames += unwind_context(stack, seen->pcs + seen->frames, INSPECT_FRAMES - seen->frames);
+    for (; stack; stack = stack->under) count += unwind_context(stack, pcs + count, INSPECT_FRAMES - count);
+    return count;
+}
+
+unjudged unsigned inspect_here(void *pcs[INSPECT_FRAMES])
+{
+    unsigned count = unwind_self(pcs, INSPECT_FRAMES);
+    return unwind_below(worker_fiber()->current->under, pcs, count);
 }
 
 /* As cancel_reason, which is judged; of two reasons the nearer one. */
@@ -107,8 +122,10 @@ unjudged static bool look(const struct weft_runtime *rt, const struct fiber *f, 
     memset(seen, 0, sizeof *seen);
     seen->fn = f->fn;
     seen->state = INSPECT_RUNS;
-    bool mine = f == worker_fiber();
-    if (!mine && runs(rt, f)) return true;
+    bool                 mine = f == worker_fiber();
+    const struct worker *w = runs(rt, f);
+    if (w) seen->alone = alone_for(w);
+    if (w && !mine) return true;
     /* Only now it stays: the one that was there before may have ended, before its fiber was left. */
     const struct node *n = node_of(f);
     if (!n) return false;
@@ -120,21 +137,19 @@ unjudged static bool look(const struct weft_runtime *rt, const struct fiber *f, 
     seen->root = f->root;
     seen->scope = scope;
     seen->reason = reason_of(n);
-    const struct context *stack = f->current;
     if (mine) {
-        seen->frames = unwind_self(seen->pcs, INSPECT_FRAMES);
-        unwind_below(stack->under, seen);
+        seen->frames = inspect_here(seen->pcs);
         return true;
     }
-    const struct waiter *w = *(const struct waiter *const volatile *)&f->waiter; /* NULL as soon as it is woken */
+    const struct waiter *waiter = *(const struct waiter *const volatile *)&f->waiter; /* NULL as soon as it is woken */
     seen->state = INSPECT_READY;
-    if (w) {
+    if (waiter) {
         seen->state = INSPECT_WAITS;
-        seen->kind = w->kind;
-        seen->object = w->object;
-        seen->since = w->since;
+        seen->kind = waiter->kind;
+        seen->object = waiter->object;
+        seen->since = waiter->since;
     }
-    unwind_below(stack, seen);
+    seen->frames = unwind_below(f->current, seen->pcs, 0);
     return true;
 }
 
@@ -219,9 +234,9 @@ int inspect_print(int fd, const char *format, ...)
 
 /* Frames that every task has at its ends, by which nobody is wiser. */
 static const char *const ways_to_wait[] = {
-    "jump",         "jump_with_exceptions", "context_switch", "worker_suspend", "worker_yield", "worker_breathe",
-    "wait_for",     "wait_for_nothing",     "park_wait",      "look",           "look_at_some", "choose",
-    "inspect_tasks"};
+    "jump",          "jump_with_exceptions", "context_switch", "worker_suspend", "worker_yield", "worker_breathe",
+    "wait_for",      "wait_for_nothing",     "park_wait",      "look",           "look_at_some", "choose",
+    "inspect_tasks", "inspect_here",         "lets_go",        "look_twice"};
 static const char *const bases[] = {"scope_run", "worker_loop"};
 
 #define is_one_of(name, list) is_one_of_these(name, list, array_len(list))
@@ -229,13 +244,18 @@ static bool is_one_of_these(const char *name, const char *const *list, size_t co
 {
     for (size_t i = 0; i < count; i++) {
         size_t length = strlen(list[i]);
-        if (strncmp(name, list[i], length) == 0 && name[length] == '+') return true;
+        if (strncmp(name, list[i], length) == 0 && (name[length] == '+' || name[length] == '.')) return true;
     }
     return false;
 }
 
-static const char *name_of(struct inspect_names *names, const void *address)
+/* `room` is for when there are no names to keep it with. */
+static const char *name_of(struct inspect_names *names, const void *address, char room[NAME_ROOM])
 {
+    if (!names) {
+        symbol_describe(address, room, NAME_ROOM);
+        return room;
+    }
     size_t first = (uintptr_t)address % array_len(names->of), at = first;
     for (unsigned tries = 0; names->of[at].address && tries < NAME_TRIES; tries++) {
         if (names->of[at].address == address) return names->of[at].text;
@@ -247,31 +267,41 @@ static const char *name_of(struct inspect_names *names, const void *address)
     return names->of[at].text;
 }
 
+int inspect_write_frames(int fd, struct inspect_names *names, void *const *pcs, unsigned count)
+{
+    int  error = 0;
+    char room[NAME_ROOM];
+    for (unsigned i = 0, shown = 0; !error && i < count; i++) {
+        const char *name = name_of(names, (char *)pcs[i] - 1, room);
+        if (is_one_of(name, bases)) break;
+        if (shown == 0 && is_one_of(name, ways_to_wait)) continue;
+        shown++;
+        error = inspect_print(fd, "    %s\n", name);
+    }
+    return error;
+}
+
 int inspect_write(int fd, const struct inspect_task *t, int64_t now)
 {
-    char        waits[160] = "";
-    const char *name = name_of(t->names, (const void *)t->fn);
+    char        waits[160] = "", room[NAME_ROOM];
+    const char *name = name_of(t->names, (const void *)t->fn, room);
     if (t->kind && t->object) snprintf(waits, sizeof waits, "waits %s %p", t->kind->what, t->object);
     else if (t->kind) snprintf(waits, sizeof waits, "waits %s", t->kind->what);
     const char *what = t->state == INSPECT_RUNS ? "runs" : t->state == INSPECT_READY ? "is ready" : waits;
     int         error = inspect_print(fd, "task %p %s %s", (const void *)t->task, name, what);
+    if (!error && t->alone >= WEFT_MS)
+        error = inspect_print(fd, ", running for %lld ms", (long long)(t->alone / WEFT_MS));
     if (!error && t->kind && t->since)
         error = inspect_print(fd, " for %.3f s", (double)max_of(now - t->since, (int64_t)0) / 1e9);
     if (!error && t->root) error = inspect_print(fd, ", root %p", (const void *)t->root);
     if (!error && t->scope) error = inspect_print(fd, ", scope %p", (const void *)t->scope);
     if (!error && t->reason) error = inspect_print(fd, ", cancelled: %s", strerrordesc_np(-t->reason));
     if (!error) error = inspect_print(fd, "\n");
-    for (unsigned i = 0, shown = 0; !error && i < t->frames; i++) {
-        name = name_of(t->names, (char *)t->pcs[i] - 1);
-        if (is_one_of(name, bases)) break;
-        if (shown == 0 && is_one_of(name, ways_to_wait)) continue;
-        shown++;
-        error = inspect_print(fd, "    %s\n", name);
-    }
+    if (!error) error = inspect_write_frames(fd, t->names, t->pcs, t->frames);
     const struct task *inner = t->task;
     for (unsigned i = 0; !error && i < t->outers; inner = t->outer[i++].task)
         error = inspect_print(fd, "task %p %s waits for the end of the task %p, which runs on its stack\n",
-                              (const void *)t->outer[i].task, name_of(t->names, (const void *)t->outer[i].fn),
+                              (const void *)t->outer[i].task, name_of(t->names, (const void *)t->outer[i].fn, room),
                               (const void *)inner);
     return error;
 }

@@ -31,6 +31,7 @@ struct inspect_task {
     const struct wait_kind *kind;   /* of one that waits, as the two behind */
     const void             *object;
     int64_t                 since;
+    int64_t                 alone;  /* of one that runs: so long it has had its worker to itself, as far as is known */
     unsigned                outers; /* the first awaits this task, each of the others the one before */
     struct inspect_outer    outer[INSPECT_OUTERS];
     unsigned                frames;
@@ -46,6 +47,13 @@ struct node *inspect_node(const struct weft_runtime *runtime, char *low);
 
 /* Writes a task to the descriptor, as the report and the dump have it.  `now` in nanoseconds.  0, or a negative errno. */
 int inspect_write(int fd, const struct inspect_task *task, int64_t now);
+
+/* The frames of the calling task, and of those that go on after it: below it is who has resumed the generator that it is
+ * in.  How many. */
+unsigned inspect_here(void *pcs[INSPECT_FRAMES]);
+
+/* Writes them, but for those at the ends that every task has.  `names` may be NULL.  As inspect_write. */
+int inspect_write_frames(int fd, struct inspect_names *names, void *const *pcs, unsigned count);
 
 /* As dprintf, but -errno, and whole. */
 int inspect_print(int fd, const char *format, ...) __attribute__((format(printf, 2, 3)));

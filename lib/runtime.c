@@ -3,6 +3,7 @@
 #include "blocking.h"
 #include "deadlock.h"
 #include "io.h"
+#include "monitor.h"
 #include "registry.h"
 #include "scope.h"
 #include "search.h"
@@ -134,6 +135,7 @@ static int start(weft_runtime **runtime, const struct weft_options *given, bool 
     while (r->made > rt->count) worker_destroy(&rt->workers[--r->made]);
     idle_init(&rt->idle, r->seats, rt->count, poke, rt);
     stack_watch_begin(worker_describe_fault);
+    monitor_begin(rt, monitor_limit(options.monitor));
     open_gate(r);
     registry_add(rt);
     *runtime = rt;
@@ -190,6 +192,7 @@ int weft_runtime_stop(weft_runtime *rt)
         pthread_join((pthread_t)rt->workers[i].joinable, NULL);
         search_thread_ended(rt->workers[i].thread_id);
     }
+    monitor_end(rt);
     stack_watch_end();
     /* Whoever has woken the last task from outside may not be done with its notice.
      * acquire: pairs with ready_outside and cancel_node. */

@@ -34,7 +34,8 @@ struct stack_slab {
 };
 
 Atomic(enum stack_guard) stack_guard_best = STACK_GUARD_INSTALL;
-Atomic(bool)             stack_canaries;
+Atomic(uint32_t)         stack_leaving;
+static Atomic(bool)      canaries; /* any stack has had one */
 static Atomic(uint32_t)  protected_count;
 
 static size_t page_size(void)
@@ -120,7 +121,7 @@ static bool set_guard(struct stack_pool *pool, struct stack_slab *slab, char *lo
         }
         sub_relaxed(&protected_count, 1);
     }
-    store_relaxed(&stack_canaries, true);
+    if (!swap_relaxed(&canaries, true)) add_relaxed(&stack_leaving, 1);
     *(volatile uint64_t *)low = CANARY;
     *(volatile uint64_t *)(low + pool->guard - sizeof(uint64_t)) = CANARY;
     return true;

@@ -30,6 +30,7 @@
 #define WORKER_SPARES 32 /* fibers that a worker keeps */
 
 struct blocking;
+struct monitor;
 struct worker;
 
 /* What follows on the next stack, on w, once `f` is left; f may run elsewhere before it returns. */
@@ -85,6 +86,8 @@ struct worker {
     /* thieves write */
     _Alignas(CACHE_LINE) Atomic(uint32_t) asked; /* enum worker_asked */
     Atomic(uint64_t) seen_at;                    /* the watch's note: its count of switches */
+    Atomic(uint64_t) alone_turn;                 /* the monitor's: the worker's turn in which a task was seen to run */
+    Atomic(int64_t)  alone_since;                /* and since when without letting others run; 0: nobody runs */
     struct timers    timers;                     /* of those who wait until a moment and began to here */
     struct runq      runq;                       /* last: most of these two is not touched in a short life */
 };
@@ -125,6 +128,8 @@ struct weft_runtime {
     struct weft_runtime      *registered;             /* the next one (registry.c) */
     unsigned                  visitors;               /* of registry_each */
     unsigned                  reports;                /* of deadlocks, so far */
+    struct monitor           *monitor;                /* NULL: it is not watched (monitor.c) */
+    void (*lets_go)(struct worker *w); /* of one that is: a task leaves its stack, or lets others run; else NULL */
 };
 
 /* ---- who runs ------------------------------------------------------------ */
@@ -162,6 +167,12 @@ static inline struct fiber *worker_fiber(void)
 {
     struct worker *w = worker_self();
     return w ? w->fiber : NULL;
+}
+
+/* Changes whenever another task begins to run on the worker. */
+static inline uint64_t worker_turn(const struct worker *w)
+{
+    return load_relaxed(&w->count.switches) + load_relaxed(&w->count.ended);
 }
 
 static always_inline void worker_count_one(Atomic(uint64_t) *count)

@@ -276,11 +276,12 @@ noinline ready_t work_pick_far(struct worker *w)
 ready_t work_pick_breath(struct worker *w)
 {
     work_poll(w);
+    w->breaths++;
     if (w->choice.seeded) return pick_seeded(w);
     ready_t item = work_take_next(w);
     if (item) work_ready_here(w, item); /* the task that has made it ready has not waited since */
-    work_expire(w, w->late || w->breaths % FAR_ALL == 0);
-    bool oldest = ++w->breaths % WORK_BREATHS == 0;
+    work_expire(w, w->late || w->breaths % FAR_ALL == 1);
+    bool oldest = w->breaths % WORK_BREATHS == 0;
     if (w->late && ++w->late_breaths % WORK_LATE_BREATHS == 0) oldest = true;
     if (oldest && (item = take_oldest_task(w))) return item;
     if ((item = w->breaths % 2 ? work_take_resumed(w) : work_take_shared(w))) return item;

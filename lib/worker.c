@@ -38,11 +38,17 @@ static noinline void wait_while_held(struct fiber *f)
     for (unsigned tries = 0; load_acquire(&f->held);) spin_pause(&tries);
 }
 
+static noinline void look_twice(struct worker *w, struct context *left)
+{
+    if (left->canary) stack_check(left->low);
+    if (w->runtime->lets_go) w->runtime->lets_go(w);
+}
+
 static always_inline void switch_to(struct worker *w, struct fiber *to, worker_then *then, void *arg)
 {
     struct fiber   *from = w->fiber;
     struct context *left = from->current;
-    if (unlikely(load_relaxed(&stack_canaries)) && left->canary) stack_check(left->low);
+    if (unlikely(load_relaxed(&stack_leaving))) look_twice(w, left);
     w->then = then;
     w->then_arg = arg;
     store_relaxed(&w->left, from);
@@ -94,6 +100,7 @@ void worker_yield(struct worker *w)
     }
     if (unlikely(!item) && w->choice.seeded) item = search_yielding(w);
     if (item || (unlikely(root) && load_relaxed(&root->pending) > 1)) leave_for(w, item, then_ready, NULL);
+    else if (unlikely(load_relaxed(&stack_leaving))) look_twice(w, w->fiber->current);
 }
 
 noinline bool worker_look(struct worker *w)
@@ -112,6 +119,7 @@ noinline void worker_breathe(struct worker *w)
     struct root *root = w->fiber->root;
     ready_t      item = work_pick_breath(w);
     if (item || (root && load_relaxed(&root->pending) > 1)) leave_for(w, item, then_ready, NULL);
+    else if (unlikely(load_relaxed(&stack_leaving))) look_twice(w, w->fiber->current);
 }
 
 /* ---- the loop ------------------------------------------------------------ */
@@ -133,6 +141,7 @@ static always_inline void run(struct fiber *f, struct task *task, struct root *r
 {
     f->node = &task->node;
     f->fn = task->fn;
+    store_relaxed(&f->named, false);
     if (unlikely(root != f->root)) {
         f->root = root;
         spare_set_floor(f);

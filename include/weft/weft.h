@@ -86,16 +86,23 @@ typedef int64_t weft_time;
  * longer struct is served if what weft does not know of is zero, and refused
  * with -E2BIG otherwise. */
 struct weft_options {
-    size_t   size;       /* of this struct, as the caller was compiled; else -EINVAL */
-    unsigned workers;    /* threads that run tasks; at most 1024, else -EINVAL.  Default: the CPUs
+    size_t    size;       /* of this struct, as the caller was compiled; else -EINVAL */
+    unsigned  workers;    /* threads that run tasks; at most 1024, else -EINVAL.  Default: the CPUs
                             this process may really use (affinity and cgroup quotas) */
-    size_t   stack_size; /* bytes per task, 16 KiB to 1 GiB, else -EINVAL; rounded up to a power of two.
+    size_t    stack_size; /* bytes per task, 16 KiB to 1 GiB, else -EINVAL; rounded up to a power of two.
                             Default 64 KiB (256 KiB with a sanitizer); guarded, committed page by page */
-    bool     one_root;   /* the whole program on one root: concurrent, never parallel */
-    uint64_t seed;       /* not 0: one worker, and every choice is drawn from the seed, so that
+    bool      one_root;   /* the whole program on one root: concurrent, never parallel */
+    uint64_t  seed;       /* not 0: one worker, and every choice is drawn from the seed, so that
                             the same seed replays the same schedule */
-    int      deadlock;   /* report deadlocks: 0: in weft_run, 1: here too, -1: never.  There is no report yet */
+    int       deadlock;   /* report deadlocks: 0: in weft_run, 1: here too, -1: never */
+    weft_time monitor;    /* a task that has had its worker to itself for longer is named on stderr; see below.  0: as
+                    WEFT_MONITOR in the environment says, in milliseconds; without that, in a debug build of weft
+                    100 ms, else never.  Negative: never.  At least 1 ms */
 };
+
+/* A runtime that is monitored says so when a task goes on for long without a wait, a weft_yield or a weft_check that lets
+ * others run: its function, and when it lets others run at last, where that is.  Once for each task; weft_dump shows for
+ * how long a task runs.  All such runtimes share one more thread. */
 
 /* WEFT_OPTIONS(.workers = 2): a pointer to options.  In C; C++ fills the struct. */
 #define WEFT_OPTIONS(...) (&(const struct weft_options){.size = sizeof(struct weft_options), __VA_ARGS__})
@@ -549,8 +556,8 @@ struct weft_stats {
 WEFT_API int weft_stats(struct weft_stats *stats);
 
 /* Writes every task of the calling task's runtime to the descriptor: its function, state, what it waits for and
- * since when, its backtrace, root and scope; of one that runs just now on another worker its function only, and of
- * those that have not begun their number.  In a plain thread: of all runtimes.  0, or why it could not be written. */
+ * since when, its backtrace, root and scope; of one that runs just now on another worker its function only and, with the
+ * monitor, for how long; and of those that have not begun their number.  In a plain thread: of all runtimes.  0, or why it could not be written. */
 WEFT_API int weft_dump(int fd);
 
 /* The number, from 0, of the worker that runs the caller just now; -1 in a
