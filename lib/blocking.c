@@ -26,7 +26,8 @@ struct crew {
     Atomic(uint32_t)      calls; /* changes with each call that is queued: idle threads sleep on it */
     struct blocking_call *first, **last;
     unsigned              threads, idle;
-    uint64_t              pending; /* calls that run or queue */
+    uint64_t              queued;  /* calls */
+    uint64_t              pending; /* these, and those that run */
     bool                  closed;
     struct thread        *ended; /* to be joined */
 };
@@ -40,7 +41,9 @@ struct blocking {
 static struct blocking_call *take_call(struct crew *c)
 {
     struct blocking_call *call = c->first;
-    if (call && !(c->first = call->next)) c->last = &c->first;
+    if (!call) return NULL;
+    if (!(c->first = call->next)) c->last = &c->first;
+    c->queued--;
     return call;
 }
 
@@ -135,6 +138,7 @@ int blocking_submit(struct weft_runtime *rt, enum blocking_kind kind, struct blo
     }
     *c->last = call;
     c->last = &call->next;
+    c->queued++;
     c->pending++;
     bool wake = c->idle > 0;
     add_release(&c->calls, 1); /* pairs with thread_main */
@@ -200,16 +204,16 @@ int weft_blocking(weft_fn *fn, void *arg)
     return fn ? blocking_call(BLOCKING_CALLS, fn, arg) : -EINVAL;
 }
 
-uint64_t blocking_pending(struct weft_runtime *rt)
+void blocking_gauges(struct weft_runtime *rt, uint64_t *queued, uint64_t *threads)
 {
     struct blocking *b = load_acquire(&rt->blocking); /* pairs with get */
-    uint64_t         n = 0;
+    *queued = *threads = 0;
     for (int i = 0; b && i < BLOCKING_KINDS; i++) {
         lock_take(&b->crews[i].lock);
-        n += b->crews[i].pending;
+        *queued += b->crews[i].queued;
+        *threads += b->crews[i].threads;
         lock_drop(&b->crews[i].lock);
     }
-    return n;
 }
 
 void blocking_stop(struct weft_runtime *rt)

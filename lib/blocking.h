@@ -25,8 +25,8 @@ int blocking_submit(struct weft_runtime *runtime, enum blocking_kind kind, struc
  * thread it is a call. */
 int blocking_call(enum blocking_kind kind, weft_fn *fn, void *arg);
 
-/* How many calls run or queue. */
-uint64_t blocking_pending(struct weft_runtime *runtime);
+/* How many calls wait for a thread, and how many threads there are. */
+void blocking_gauges(struct weft_runtime *runtime, uint64_t *queued, uint64_t *threads);
 
 /* Waits for all calls, and ends the threads. */
 void blocking_stop(struct weft_runtime *runtime);

@@ -1,4 +1,5 @@
 #include "stats.h"
+#include "blocking.h"
 
 #include <errno.h>
 #include <string.h>
@@ -44,6 +45,7 @@ int weft_stats(struct weft_stats *stats)
     s.stacks_pooled = min_of(kept, fibers);
     s.stacks_in_use = fibers - s.stacks_pooled;
     s.stack_bytes = load_relaxed(&rt->stacks.bytes);
+    blocking_gauges(rt, &s.blocking_queued, &s.blocking_threads);
     memcpy(stats, &s, min_of(stats->size, sizeof s));
     return 0;
 }

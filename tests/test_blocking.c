@@ -143,6 +143,47 @@ static void more_queue(void **state)
     assert_in_tasks(call_many, &(int){MANY});
 }
 
+static struct weft_stats stats_now(void)
+{
+    struct weft_stats stats = {.size = sizeof stats};
+
+    task_check(weft_stats(&stats) == 0);
+    return stats;
+}
+
+enum { AT_MOST = 256 }; /* run at once */
+
+static int count_queue(void *arg)
+{
+    struct gate      g = {.open = false};
+    static weft_task tasks[MANY];
+
+    (void)arg;
+    task_check(stats_now().blocking_queued == 0 && stats_now().blocking_threads == 0);
+    for (int i = 0; i < AT_ONCE; i++) weft_spawn(&tasks[i], call_gate, &g);
+    task_until(atomic_load(&g.inside) == AT_ONCE);
+    task_check(stats_now().blocking_queued == 0 && stats_now().blocking_threads == AT_ONCE);
+    for (int i = AT_ONCE; i < MANY; i++) weft_spawn(&tasks[i], call_gate, &g);
+    /* Fewer threads where no more are to be had. */
+    task_until(stats_now().blocking_queued == MANY - stats_now().blocking_threads &&
+               (uint64_t)atomic_load(&g.inside) == stats_now().blocking_threads);
+    uint64_t threads = stats_now().blocking_threads;
+    task_check(threads >= AT_ONCE && threads <= AT_MOST);
+    int fd = weft_open("/dev/null", O_RDONLY, 0);
+    task_check(fd >= 0 && weft_close(fd) == 0);
+    task_check(stats_now().blocking_threads == threads + 1); /* those of files count, too */
+    atomic_store(&g.open, true);
+    for (int i = 0; i < MANY; i++) task_check(weft_await(&tasks[i]) == 7);
+    task_check(stats_now().blocking_queued == 0);
+    return 0;
+}
+
+static void queue_and_threads_are_counted(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run_workers(count_queue, NULL), 0);
+}
+
 static int call_some(void *arg)
 {
     for (int i = 0; i < 20; i++) task_check(weft_blocking(give_back, arg) == *(int *)arg);
@@ -371,6 +412,7 @@ int main(void)
         cmocka_unit_test(runs_off_the_workers),
         cmocka_unit_test(sixty_four_block_at_once),
         cmocka_unit_test(more_queue),
+        cmocka_unit_test(queue_and_threads_are_counted),
         cmocka_unit_test(many_tasks_call),
         cmocka_unit_test(cancelling_does_not_end_it),
         cmocka_unit_test(runtimes_nest),

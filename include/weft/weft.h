@@ -535,20 +535,22 @@ WEFT_API int weft_gen_yield_from(weft_gen *self, weft_gen *inner);
  * while the others run, so sums may be off by what happens meanwhile. */
 struct weft_stats {
     size_t   size;
-    uint64_t spawned;        /* tasks made, the first too */
-    uint64_t ended;          /* of these, have ended */
-    uint64_t inlined;        /* of these, ran in place, as a call of their awaiter */
-    uint64_t switches;       /* from one stack to another */
-    uint64_t steals;         /* times that a worker took ready work of another; it may take several tasks at once */
-    uint64_t parks;          /* times that a worker went to sleep */
-    uint64_t wakeups;        /* times that one was woken */
-    uint64_t io_waits;       /* times that a task began to wait for a descriptor */
-    uint64_t timers;         /* deadlines that have passed, of waits, sleeps and scopes */
-    uint64_t blocking_calls; /* made by threads that may block: weft_blocking, files, names */
-    uint64_t tasks;          /* not ended */
-    uint64_t stacks_in_use;  /* stacks that hold a task or a worker's loop */
-    uint64_t stacks_pooled;  /* kept for the next one */
-    uint64_t stack_bytes;    /* address space of all stacks; only touched pages are memory */
+    uint64_t spawned;          /* tasks made, the first too */
+    uint64_t ended;            /* of these, have ended */
+    uint64_t inlined;          /* of these, ran in place, as a call of their awaiter */
+    uint64_t switches;         /* from one stack to another */
+    uint64_t steals;           /* times that a worker took ready work of another; it may take several tasks at once */
+    uint64_t parks;            /* times that a worker went to sleep */
+    uint64_t wakeups;          /* times that one was woken */
+    uint64_t io_waits;         /* times that a task began to wait for a descriptor */
+    uint64_t timers;           /* deadlines that have passed, of waits, sleeps and scopes */
+    uint64_t blocking_calls;   /* made by threads that may block: weft_blocking, files, names */
+    uint64_t tasks;            /* not ended */
+    uint64_t stacks_in_use;    /* stacks that hold a task or a worker's loop */
+    uint64_t stacks_pooled;    /* kept for the next one */
+    uint64_t stack_bytes;      /* address space of all stacks; only touched pages are memory */
+    uint64_t blocking_queued;  /* of the blocking calls, wait for a thread */
+    uint64_t blocking_threads; /* that run them, or are kept for the next one */
 };
 
 /* Of the calling task's runtime, no further than ->size says.  -EPERM in a
