@@ -136,6 +136,11 @@ static int listen_at(const struct addrinfo *at, int backlog)
     return error;
 }
 
+static bool is_no_family(int error)
+{
+    return error == -EAFNOSUPPORT || error == -EADDRNOTAVAIL;
+}
+
 int weft_tcp_listen(const char *host, const char *port, int backlog)
 {
     struct lookup *l = NULL;
@@ -144,8 +149,9 @@ int weft_tcp_listen(const char *host, const char *port, int backlog)
     static const int families[] = {AF_INET6, AF_INET};
     bool             every = !host || !host[0];
     result = -ENOENT;
-    /* Of every address that of IPv6 first; of a name in the order of the resolver. */
-    for (unsigned i = 0; i < array_len(families) && result < 0; i++) {
+    /* Of every address that of IPv6 first, and that of IPv4 alone only where there is no IPv6: else another server
+     * could have half of them without a word.  Of a name in the order of the resolver. */
+    for (unsigned i = 0; i < array_len(families) && (result == -ENOENT || is_no_family(result)); i++) {
         for (const struct addrinfo *at = l->found; at && result < 0; at = at->ai_next)
             if (!every || at->ai_family == families[i]) result = listen_at(at, backlog);
         if (!every) break;

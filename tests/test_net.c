@@ -1,10 +1,11 @@
 /* test_net.c - names, listening, connecting, accepting
  *
- * Linked with --wrap, so that a test may be the resolver.
+ * Linked with --wrap, so that a test may be the resolver, or a system without IPv6.
  */
 #include "support_io.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -73,6 +74,32 @@ void __wrap_freeaddrinfo(struct addrinfo *found)
     atomic_fetch_sub(&answers_held, 1);
     if (resolver.answers) free(found);
     else __real_freeaddrinfo(found);
+}
+
+/* ---- the system ------------------------------------------------------------------ */
+
+/* What it says of IPv6: to socket(2), and to bind(2). */
+static struct {
+    int no_socket, no_address;
+} ipv6;
+
+int __real_socket(int family, int type, int protocol);
+int __wrap_socket(int family, int type, int protocol);
+int __real_bind(int fd, const struct sockaddr *address, socklen_t size);
+int __wrap_bind(int fd, const struct sockaddr *address, socklen_t size);
+
+int __wrap_socket(int family, int type, int protocol)
+{
+    if (family != AF_INET6 || !ipv6.no_socket) return __real_socket(family, type, protocol);
+    errno = ipv6.no_socket;
+    return -1;
+}
+
+int __wrap_bind(int fd, const struct sockaddr *address, socklen_t size)
+{
+    if (address->sa_family != AF_INET6 || !ipv6.no_address) return __real_bind(fd, address, size);
+    errno = ipv6.no_address;
+    return -1;
 }
 
 /* A port on which nobody listens. */
@@ -270,6 +297,62 @@ static void look_up_is_given_up(void **state)
     test_census(&after);
     assert_int_equal(after.descriptors, before.descriptors);
     resolver.answers = false;
+}
+
+/* ---- IPv4 and IPv6 -------------------------------------------------------------------- */
+
+static int family_of(int fd)
+{
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+    socklen_t               size = sizeof address;
+
+    getsockname(fd, (struct sockaddr *)&address, &size);
+    return address.ss_family;
+}
+
+/* Who has the port for IPv6 alone is not left alone with it. */
+static int listen_beside(void *arg)
+{
+    struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_ANY_INIT};
+    char                port[8];
+
+    (void)arg;
+    int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return 0; /* there is no IPv6 */
+    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int){1}, sizeof(int));
+    if (bind(fd, (struct sockaddr *)&any, sizeof any) == 0 && listen(fd, 1) == 0)
+        task_check(weft_tcp_listen(NULL, test_port(fd, port), 1) == -EADDRINUSE);
+    close(fd);
+    return 0;
+}
+
+static int listen_without(void *arg)
+{
+    static const struct {
+        int no_socket, no_address, result; /* 1: it listens */
+    } cases[] = {{EAFNOSUPPORT, 0, 1},
+                 {0, EADDRNOTAVAIL, 1},
+                 {EMFILE, 0, -EMFILE},
+                 {0, EADDRINUSE, -EADDRINUSE},
+                 {0, EACCES, -EACCES}};
+
+    (void)arg;
+    for (size_t i = 0; i < TEST_LENGTH(cases); i++) {
+        ipv6.no_socket = cases[i].no_socket;
+        ipv6.no_address = cases[i].no_address;
+        int fd = weft_tcp_listen(NULL, "0", 1);
+        if (cases[i].result < 0) task_check(fd == cases[i].result);
+        else task_check(fd >= 0 && family_of(fd) == AF_INET && weft_close(fd) == 0);
+    }
+    ipv6.no_socket = ipv6.no_address = 0;
+    return 0;
+}
+
+static void every_address_is_all_or_none(void **state)
+{
+    (void)state;
+    assert_everywhere(listen_beside, NULL);
+    assert_everywhere(listen_without, NULL);
 }
 
 /* ---- accepting -------------------------------------------------------------------- */
@@ -533,6 +616,79 @@ static void closing_ends_connecting(void **state)
     assert_in_tasks(close_under_calls, NULL);
 }
 
+/* ---- lingering ------------------------------------------------------------------------ */
+
+/* Closes a socket whose peer takes nothing, so that it lingers.  Until the peer is gone nothing else ends it. */
+struct lingering {
+    int         fd;
+    atomic_bool ended;
+};
+
+static int close_it(void *arg)
+{
+    struct lingering *l = arg;
+    int               result = weft_close(l->fd);
+
+    atomic_store(&l->ended, true);
+    return result;
+}
+
+static int close_lingering(void *arg)
+{
+    struct linger    linger = {.l_onoff = 1, .l_linger = 600};
+    struct lingering l = {.ended = false};
+    weft_task        task;
+    int              ends[2];
+
+    (void)arg;
+    test_link_make(ends, TEST_TCP);
+    l.fd = ends[1];
+    task_check(setsockopt(l.fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger) == 0);
+    test_fill(l.fd);
+    weft_spawn(&task, close_it, &l);
+    /* Others run meanwhile, on this very worker; the number is free, and there is a thread that waits. */
+    task_until(fcntl(l.fd, F_GETFD) < 0);
+    for (int i = 0; i < 100; i++) task_check(weft_sleep(weft_now() + WEFT_MS / 10) == 0);
+    struct weft_stats stats = {.size = sizeof stats};
+    task_check(weft_stats(&stats) == 0 && stats.blocking_calls == 1);
+    task_check(!atomic_load(&l.ended));
+    close(ends[0]); /* which resets the connection: nothing can be sent any more */
+    task_check(weft_await(&task) == 0);
+    return 0;
+}
+
+/* Without data, or without patience, there is nothing to wait for; nor for what is no socket. */
+static int close_at_once(void *arg)
+{
+    static const struct linger lingers[] = {{0, 0}, {1, 0}, {0, 600}};
+    struct weft_stats          before = {.size = sizeof before}, after = {.size = sizeof after};
+    int                        ends[2];
+
+    (void)arg;
+    task_check(weft_stats(&before) == 0);
+    for (size_t i = 0; i < TEST_LENGTH(lingers); i++) {
+        test_link_make(ends, TEST_TCP);
+        task_check(setsockopt(ends[1], SOL_SOCKET, SO_LINGER, &lingers[i], sizeof lingers[i]) == 0);
+        test_fill(ends[1]);
+        task_check(weft_close(ends[1]) == 0 && weft_close(ends[0]) == 0);
+    }
+    for (int link = 0; link < TEST_LINKS; link++) {
+        test_link_make(ends, (enum test_link)link);
+        task_check(weft_close(ends[1]) == 0 && weft_close(ends[0]) == 0);
+    }
+    task_check(weft_stats(&after) == 0 && after.blocking_calls == before.blocking_calls);
+    task_check(weft_close(ends[0]) == -EBADF);
+    return 0;
+}
+
+static void who_lingers_keeps_no_worker(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(close_lingering, NULL, WEFT_OPTIONS(.workers = 1)), 0);
+    assert_int_equal(test_run(close_lingering, NULL, WEFT_OPTIONS(.one_root = true)), 0);
+    assert_in_tasks(close_at_once, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -545,7 +701,9 @@ int main(void)
         cmocka_unit_test(accept_gives_up),
         cmocka_unit_test(accept_pauses_when_there_are_too_many),
         cmocka_unit_test(connect_gives_up),
+        cmocka_unit_test(every_address_is_all_or_none),
         cmocka_unit_test(busy_listener_is_asked_again),
+        cmocka_unit_test(who_lingers_keeps_no_worker),
         cmocka_unit_test(closing_ends_connecting),
     };
 

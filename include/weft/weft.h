@@ -431,7 +431,8 @@ WEFT_API int weft_poll(int fd, short events, weft_time deadline);
 
 WEFT_API int weft_open(const char *path, int flags, mode_t mode);
 
-/* Wakes those who wait on it: -EBADF.  A number used again gets no old event. */
+/* Wakes those who wait on it: -EBADF.  A number used again gets no old event.  For a socket that lingers (SO_LINGER) the
+ * call waits, the number is free before. */
 WEFT_API int weft_close(int fd);
 
 /* All of it: short at the end of what can be read, or when given up or cancelled; any other error comes back instead of
