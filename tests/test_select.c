@@ -882,7 +882,7 @@ static int select_both(void *arg)
 static int destroy_both_at_once(void *arg)
 {
     const bool  thread = *(const bool *)arg;
-    struct both both = {0};
+    struct both both = {NULL, false};
     test_side   side;
 
     test_side_start(&side, thread, select_both, &both);
