@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -751,15 +752,20 @@ static int close_now(int fd)
 
 static int run_close(void *fd)
 {
-    return close_now((int)(intptr_t)fd);
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* a profiler's would cut it short */
+    int error = close_now((int)(intptr_t)fd);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
 }
 
 /* The last descriptor of a socket that lingers. */
 static int close_lingering(int fd)
 {
-    void *arg = (void *)(intptr_t)fd;
-    int   result = blocking_call(BLOCKING_CALLS, run_close, arg);
-    return result == -EAGAIN ? run_close(arg) : result; /* which close(2) does not say: there was no thread */
+    if (!worker_self()) return close_now(fd);
+    int result = blocking_call(BLOCKING_CALLS, run_close, (void *)(intptr_t)fd);
+    return result == -EAGAIN ? close_now(fd) : result; /* which close(2) does not say: there was no thread */
 }
 
 int weft_close(int fd)
