@@ -58,6 +58,9 @@ size_t test_scale(size_t n);
 /* How many stacks may be alive at once: n, or what a sanitizer can hold. */
 size_t test_stacks(size_t n);
 
+/* Whether all threads are interrupted by signals all the time, as WEFT_TEST_SIGNALS in the environment wants it. */
+bool test_interrupted(void);
+
 /* ---- checks in tasks and threads ------------------------------------------ */
 
 /* Notes that the condition did not hold; goes on.  Any thread, any task. */

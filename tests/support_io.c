@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,7 +61,7 @@ static void make_tty(int ends[2])
     need(tcsetattr(ends[0], TCSANOW, &settings));
 }
 
-void test_link_make(int ends[2], enum test_link link)
+static void make_link(int ends[2], enum test_link link)
 {
     switch (link) {
     case TEST_PIPE: need(pipe2(ends, O_CLOEXEC)); break;
@@ -73,6 +74,17 @@ void test_link_make(int ends[2], enum test_link link)
     case TEST_PACKET: need(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends)); break;
     case TEST_LINKS: abort();
     }
+}
+
+/* What is made here is made by calls that must not be interrupted (support_signals.c). */
+void test_link_make(int ends[2], enum test_link link)
+{
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    make_link(ends, link);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 int test_listener(struct sockaddr_storage *address, socklen_t *size, int backlog)

@@ -458,9 +458,9 @@ static int accept_too_many(void *arg)
     none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
     task_check(setrlimit(RLIMIT_NOFILE, &none) == 0);
     for (int i = 0; i < 3; i++) {
-        weft_time begin = test_now();
+        weft_time begin = weft_now(); /* with a seed it may be behind the clock, and catch up */
         task_check(weft_accept(listener, NULL, NULL, WEFT_NEVER) == -EMFILE);
-        task_check(test_now() - begin >= WEFT_MS);
+        task_check(weft_now() - begin >= WEFT_MS);
     }
     task_check(weft_accept(listener, NULL, NULL, 0) == -EMFILE);
     if (weft_worker_index() >= 0) {
