@@ -85,6 +85,7 @@ static void end_wait(struct node *n, int reason)
     struct waiter *w = (struct waiter *)load_relaxed(&n->wait);
     if (!w) return;
     uintptr_t standing = (uintptr_t)w;
+    chaos_point();
     if (!cas_acquire(&n->wait, &standing, 0)) return; /* as park_claim; w may be gone, so only its address is used */
     w->outcome = reason;
     park_wake(w, false);
@@ -119,10 +120,13 @@ void cancel_node(struct weft_runtime *rt, struct node *n, int reason)
     if (!cancel_reason(n)) {
         store_release(&n->reason, reason); /* pairs with cancel_reason */
         /* release: pairs with cancel_check.  A node that was never looked at has 0. */
+        chaos_point();
         if ((uint32_t)add_release(&rt->epoch, 1) == UINT32_MAX) add_release(&rt->epoch, 1);
         fence_seq(); /* pairs with then_wait in wait.c */
+        chaos_point();
         end_waits_below(n, reason);
     }
     lock_drop(&rt->cancel_lock);
+    chaos_point();
     sub_acq_rel(&rt->pins, 1);
 }

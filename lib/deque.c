@@ -125,6 +125,7 @@ uint32_t deque_steal(struct deque *d, void **items, uint32_t max)
         struct deque_ring *ring = load_acquire(&d->ring);
         for (uint32_t i = 0; i < count; i++) items[i] = load_relaxed(&ring->slots[(top + i) & ring->mask]);
         uint64_t old = word;
+        chaos_point();
         /* release: pairs with the acquire in deque_push_slow; the slots were
          * read before the owner may write them again. */
         if (cas_acq_rel(&d->word, &word, word_make(old, top + count, word_count(old) - count))) {
@@ -145,10 +146,12 @@ void deque_force(struct deque *d)
     /* Pairs with the light fence in deque_lower.  From here on the owner sees the
      * claim before it pops below split, and refuses it. */
     platform_fence_heavy();
+    chaos_point();
     /* acquire: pairs with the releases in deque_push_fast and deque_lower; with the release below it
      * hands on to the thief what the owner wrote. */
     int32_t  there = (int32_t)((load_acquire(&d->bottom) - top) << 8) >> 8;
     uint32_t settled = there <= 0 ? 0 : min_of((uint32_t)there, count);
+    chaos_point();
     cas_release(&d->word, &claim, word_make(claim, top, settled));
 }
 

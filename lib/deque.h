@@ -48,6 +48,7 @@
 #ifndef WEFT_DEQUE_H
 #define WEFT_DEQUE_H
 
+#include "chaos.h"
 #include "platform.h"
 
 #ifndef DEQUE_MIN
@@ -119,6 +120,7 @@ static always_inline bool deque_lower(struct deque *d, uint32_t b, uint64_t *wor
     /* Pairs with the heavy fence in deque_force: either this load sees the
      * claim, or the thief sees the new bottom. */
     platform_fence_light();
+    chaos_point();
     *word = load_relaxed(&d->word);
     return likely(deque_above(b, *word) >= 0);
 }

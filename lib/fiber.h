@@ -31,7 +31,7 @@ struct fiber {
     weft_fn             *fn;     /* of the task that has begun on it */
     Atomic(bool)         named;  /* the monitor has named that task */
     char                *low;    /* of the stack and its guard, for good */
-    unsigned             avoid;  /* forced migration: the worker, from 1, that it shall not go on on */
+    unsigned             avoid;  /* chaos: the worker, from 1, that it shall not go on on */
 };
 
 _Static_assert(offsetof(struct fiber, context.sp) + sizeof(void *) <= CACHE_LINE, "one line");

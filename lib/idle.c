@@ -60,6 +60,7 @@ enum idle_role idle_enter(struct idle *idle, unsigned me)
         /* release: pairs with the acquires in idle_leave and idle_call; promote then sees `below`.  And with the
          * fences in idle_lie_down and idle_leave: the watch then sees the timers that this one has started. */
     } while (!cas_release(&idle->word, &word, next));
+    chaos_point();
     return role;
 }
 
@@ -79,7 +80,9 @@ static void rouse(struct idle *idle, unsigned seat)
 {
     /* release: pairs with sleep_in.  A swap, not a store: it hands on what others who have roused
      * this seat did, and cannot be overtaken by a token that was used up before. */
+    chaos_point();
     swap_seq(&idle->seats[seat].token, 1);
+    chaos_point();
     /* seq: pairs with idle_doze_in: either that sees the token, or this that it polls. */
     if (load_seq(&idle->seats[seat].polls)) idle->poke(idle->poke_arg);
     else platform_futex_wake(&idle->seats[seat].token, 1);
@@ -89,6 +92,7 @@ bool idle_sleep(struct idle *idle, unsigned me)
 {
     for (;;) {
         sleep_in(&idle->seats[me], -1);
+        chaos_point();
         if (idle_closed(idle)) return false;
         /* A token may be an old one: for a watch that found work by itself. */
         uint64_t word = load_relaxed(&idle->word);
@@ -100,12 +104,14 @@ bool idle_lie_down(struct idle *idle, unsigned me)
 {
     uint64_t word = load_relaxed(&idle->word), next;
     store_relaxed(&idle->until, INT64_MAX);
+    chaos_point();
     do next = with_watch(word, DOZING, me + 1);
     /* release: pairs with the acquire in idle_expect, for `until`. */
     while (!cas_release(&idle->word, &word, next));
     /* Pairs with the fence in idle_notify, and with idle_enter before idle_expect: either the caller, who looks
      * again now, sees the work or the timer, or whoever made it sees that the watch dozes. */
     fence_seq();
+    chaos_point();
     return running(word) == 0;
 }
 
@@ -120,7 +126,9 @@ void idle_undoze(struct idle *idle, unsigned me)
 void idle_doze(struct idle *idle, unsigned me, int64_t now, int64_t timeout)
 {
     if (timeout >= 0) store_relaxed(&idle->until, now + timeout);
+    chaos_point();
     sleep_in(&idle->seats[me], timeout);
+    chaos_point();
     idle_undoze(idle, me);
 }
 
@@ -129,9 +137,13 @@ void idle_doze_in(struct idle *idle, unsigned me, int64_t now, int64_t timeout,
 {
     struct idle_seat *seat = &idle->seats[me];
     if (timeout >= 0) store_relaxed(&idle->until, now + timeout);
+    chaos_point();
     swap_seq(&seat->polls, true); /* pairs with rouse */
+    chaos_point();
     if (load_seq(&seat->token) == 0) sleep(arg, timeout);
+    chaos_point();
     store_relaxed(&seat->polls, false);
+    chaos_point();
     swap_relaxed(&seat->token,
                  0); /* a swap, as in rouse; what it had to say the caller sees when it looks at everything now */
     idle_undoze(idle, me);
@@ -192,6 +204,7 @@ bool idle_call(struct idle *idle)
 
 bool idle_expect(struct idle *idle, int64_t when)
 {
+    chaos_point();
     /* Needs no fence: idle_enter has changed this very word since the timer was started, so the watch's next
      * change of it comes before that one, and is seen here, or after it, and the watch sees the timer.  acquire:
      * pairs with idle_lie_down, for `until`. */
@@ -202,6 +215,7 @@ bool idle_expect(struct idle *idle, int64_t when)
 
 bool idle_notify(struct idle *idle)
 {
+    chaos_point();
     fence_seq(); /* pairs with idle_lie_down, and with idle_leave */
     return idle_call(idle);
 }

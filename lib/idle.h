@@ -9,6 +9,7 @@
 #ifndef WEFT_IDLE_H
 #define WEFT_IDLE_H
 
+#include "chaos.h"
 #include "platform.h"
 
 #define IDLE_MAX 1024u /* workers */

@@ -8,7 +8,7 @@
 #ifndef WEFT_LOCK_H
 #define WEFT_LOCK_H
 
-#include "platform.h"
+#include "chaos.h"
 
 void lock_slow(Atomic(uint32_t) *lock);
 
@@ -17,11 +17,14 @@ static inline void lock_take(Atomic(uint32_t) *lock)
     uint32_t free = 0;
     /* acquire: pairs with the release in lock_drop; what the last holder did is seen. */
     if (unlikely(!cas_acquire(lock, &free, 1))) lock_slow(lock);
+    chaos_point();
 }
 
 static inline void lock_drop(Atomic(uint32_t) *lock)
 {
-    if (unlikely(swap_release(lock, 0) == 2)) platform_futex_wake(lock, 1);
+    uint32_t before = swap_release(lock, 0);
+    chaos_point();
+    if (unlikely(before == 2)) platform_futex_wake(lock, 1);
 }
 
 #endif

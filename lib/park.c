@@ -25,7 +25,10 @@ static void then_publish(struct worker *w, struct fiber *f, void *arg)
 {
     (void)w;
     struct parking p = *(struct parking *)arg; /* on the stack that others may resume from here on */
-    if (!p.publish(p.waiter, p.arg)) work_ready_fiber(f, false);
+    chaos_point();
+    bool waits = p.publish(p.waiter, p.arg);
+    chaos_point();
+    if (!waits) work_ready_fiber(f, false);
 }
 
 void park_wait(struct waiter *w, park_publish *publish, void *arg)
@@ -39,6 +42,7 @@ void park_wait(struct waiter *w, park_publish *publish, void *arg)
     /* Counted from before it can be found until before it is woken: who sees that nobody runs sees this too. */
     w->timed = false;
     search_park();
+    chaos_point();
     bool waits = publish(w, arg);
     search_parked();
     if (!waits) {
@@ -50,6 +54,7 @@ void park_wait(struct waiter *w, park_publish *publish, void *arg)
 
 void park_wake(struct waiter *w, bool next)
 {
+    chaos_point();
     if (likely(w->fiber)) {
         work_ready_fiber(w->fiber, next);
         return;
@@ -58,5 +63,6 @@ void park_wake(struct waiter *w, bool next)
     /* The waiter may return as soon as this is stored; the wake-up that follows goes
      * by the address alone. */
     store_release(&w->awake, 1);
+    chaos_point();
     platform_futex_wake(&w->awake, 1);
 }

@@ -55,7 +55,9 @@ static inline bool park_claim(struct waiter *w)
 {
     uintptr_t standing = (uintptr_t)w;
     /* acquire: pairs with the swap that published it; the waiter is seen whole. */
-    return cas_acquire(w->claim, &standing, 0);
+    bool mine = cas_acquire(w->claim, &standing, 0);
+    chaos_point();
+    return mine;
 }
 
 /* By the one who is to, once: the waiter goes on, and may be gone before this returns.  `next`: the

@@ -6,6 +6,7 @@ bool root_push(struct root *r, ready_t item)
     do ready_set_next(item, newest);
     /* release: pairs with the acquire in root_pop; the entry is seen whole. */
     while (!cas_release(&r->inbox, &newest, item));
+    chaos_point();
     /* acq_rel: pairs with root_leave; who runs the root next sees what the last one did,
      * and finds this entry in the inbox. */
     return add_acq_rel(&r->pending, 1) == 0;
@@ -35,5 +36,6 @@ void root_unpop(struct root *r, ready_t item)
 
 bool root_leave(struct root *r)
 {
+    chaos_point();
     return sub_acq_rel(&r->pending, 1) > 1; /* as in root_push */
 }

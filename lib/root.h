@@ -12,6 +12,7 @@
 #ifndef WEFT_ROOT_H
 #define WEFT_ROOT_H
 
+#include "chaos.h"
 #include "ready.h"
 
 struct root {

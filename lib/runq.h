@@ -13,6 +13,7 @@
 
 #include "base.h"
 #include "atomic.h"
+#include "chaos.h"
 
 #ifndef RUNQ_SIZE
 #define RUNQ_SIZE 2048u /* a power of two */
@@ -62,6 +63,7 @@ static inline uintptr_t runq_pop(struct runq *q)
          * date makes the CAS fail, so it may be read in any order. */
         if ((int32_t)(load_acquire(&q->tail) - head) <= 0) return 0;
         uintptr_t item = load_relaxed(&q->slots[head % RUNQ_SIZE]);
+        chaos_point();
         /* release: pairs with the acquire of head in runq_push. */
         if (cas_release(&q->head, &head, head + 1)) {
             model_used(&q->slots[(head) % RUNQ_SIZE]);

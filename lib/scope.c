@@ -50,6 +50,7 @@ void scope_leave(struct scope *s, bool next)
 {
     /* acq_rel: pairs with itself and with publish_closer; the opener sees what all the tasks did, and
      * the last of them sees the closer. */
+    chaos_point();
     if (sub_acq_rel(&s->pending, 1) == 1) park_wake(s->closer, next);
 }
 

@@ -15,8 +15,10 @@ ready_t slot_force(struct slot *s)
     spin_take(&s->lock);
     if (load_relaxed(&s->forced) != SLOT_TAKEN) { /* else the owner has yet to notice */
         store_relaxed(&s->forced, SLOT_ASKED);
+        chaos_point();
         platform_fence_heavy();        /* pairs with the light one in slot_take */
         item = load_acquire(&s->item); /* pairs with slot_put */
+        chaos_point();
         store_relaxed(&s->forced, item ? SLOT_TAKEN : 0);
     }
     spin_drop(&s->lock, 0);

@@ -15,6 +15,7 @@
 #ifndef WEFT_SLOT_H
 #define WEFT_SLOT_H
 
+#include "chaos.h"
 #include "platform.h"
 #include "ready.h"
 #include "spin.h"
@@ -39,8 +40,10 @@ static always_inline ready_t slot_take(struct slot *s)
 {
     ready_t item = load_relaxed(&s->item);
     if (!item) return 0;
+    chaos_point();
     store_relaxed(&s->item, 0);
     platform_fence_light(); /* pairs with the heavy one in slot_force */
+    chaos_point();
     return likely(!load_relaxed(&s->forced)) ? item : slot_take_slow(s, item);
 }
 

@@ -52,6 +52,7 @@ noinline void spawn_wake(uintptr_t state)
             waiter->outcome = slot->index;
             park_wake(waiter, true);
         }
+        chaos_point();
         store_release(&slot->let_go, 1); /* pairs with take_back */
     } else {
         park_wake((struct waiter *)state, true);
@@ -193,6 +194,7 @@ static void register_all(void *arg)
         uintptr_t state = 0;
         /* As in publish_await.  A task that stands there twice is registered once. */
         slots[i].registered = cas_acq_rel(&of(any->tasks[i])->node.state, &state, (uintptr_t)&slots[i] | TASK_SLOT);
+        chaos_point();
         if (slots[i].registered) continue;
         if (state == TASK_DONE) {
             if (mine || !(mine = park_claim(&any->waiter))) continue;

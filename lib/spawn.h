@@ -19,7 +19,9 @@ static always_inline void spawn_ended(struct weft_runtime *runtime, struct task 
     /* acq_rel: release pairs with the acquire in weft_await and weft_done, which see
      * what the task did; acquire pairs with publish_await, for the waiter.  The task is
      * not touched after. */
+    chaos_point();
     uintptr_t state = swap_acq_rel(&task->node.state, TASK_DONE);
+    chaos_point();
     if (state) spawn_wake(state);
 }
 

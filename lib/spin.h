@@ -13,6 +13,7 @@
 
 #include "atomic.h"
 #include "base.h"
+#include "chaos.h"
 
 #define SPIN_HELD ((uintptr_t)1)
 
@@ -33,7 +34,9 @@ static inline uintptr_t spin_take(spin_word *word)
 /* Leaves `value` in the word. */
 static inline void spin_drop(spin_word *word, uintptr_t value)
 {
+    chaos_point();
     store_release(word, value); /* pairs with spin_take */
+    chaos_point();
 }
 
 #endif

@@ -9,6 +9,7 @@
 #ifndef WEFT_TEAM_H
 #define WEFT_TEAM_H
 
+#include "chaos.h"
 #include "choice.h"
 #include "deque.h"
 #include "fiber.h"
@@ -22,10 +23,6 @@
 #include "stack.h"
 #include "task.h"
 #include "timers.h"
-
-#ifndef WEFT_MIGRATE
-#define WEFT_MIGRATE 0 /* 1: what is resumed goes on on another worker, whenever there is one */
-#endif
 
 #define WORKER_SPARES 32 /* fibers that a worker keeps */
 

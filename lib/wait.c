@@ -21,6 +21,7 @@ static void expired(struct timer *t, void *arg)
     struct waiter *w = container_of(t, struct waiter, timer);
     if (!park_claim(w)) return;
     w->outcome = -ETIMEDOUT;
+    chaos_point();
     work_expired(w->fiber, arg);
 }
 
@@ -32,6 +33,7 @@ static void then_wait(struct worker *self, struct fiber *f, void *arg)
     wait_unlock   *unlock = w->unlock;
     void          *unlock_arg = w->arg;
     bool           timed = w->timed;
+    chaos_point();
     if (timed) {
         timers_lock(&self->timers); /* against expiring before the claim is published */
         w->timer.expire = expired;
@@ -39,10 +41,12 @@ static void then_wait(struct worker *self, struct fiber *f, void *arg)
     }
     store_release(w->claim, (uintptr_t)w); /* pairs with park_claim */
     fence_seq(); /* pairs with the one in cancel_node: either that finds the claim, or this finds its reason */
+    chaos_point();
     int  reason = cancel_check(f);
     bool mine = unlikely(reason) && park_claim(w);
     if (mine) w->outcome = reason;
     unlock(unlock_arg);
+    chaos_point();
     if (timed) timers_unlock(&self->timers);
     if (unlikely(mine)) work_ready_fiber(f, false);
     if (!timed) return;
@@ -70,6 +74,7 @@ int wait_for(struct waiter *w, weft_time deadline, wait_unlock *unlock, void *ar
         atomic_set(&w->own, (uintptr_t)w); /* the lock that is held publishes it */
         if (!w->timed) search_park();      /* as in park_wait */
         unlock(arg);
+        chaos_point();
         if (!w->timed) search_parked();
         return thread_wait(w, deadline);
     }

@@ -10,6 +10,11 @@
  * far end of a tree first makes it grow in breadth: by channel, a tree of a million took 20 times the memory. */
 #define FAR_TASK 16
 
+/* In the build for chaos: after at most so many picks it takes anything, and of so many that are woken all but one go
+ * to another worker. */
+#define CHAOS_NEAR    8
+#define CHAOS_MIGRATE 8
+
 /* With a seed, of how many timers that expire together the order is drawn. */
 #define EXPIRED_DRAWN 16
 
@@ -68,10 +73,16 @@ static void ready_outside(struct weft_runtime *rt, ready_t item)
     sub_acq_rel(&rt->pins, 1);
 }
 
+/* Whether what this worker has resumed goes on on another one, if there is one. */
+static always_inline bool migrates(struct worker *w)
+{
+    return WEFT_CHAOS && w->runtime->count > 1 && choice_below(&w->choice, CHAOS_MIGRATE) > 0;
+}
+
 void work_ready_here(struct worker *w, ready_t item)
 {
     struct weft_runtime *rt = w->runtime;
-    if (WEFT_MIGRATE && rt->count > 1) {
+    if (migrates(w)) {
         if (ready_kind(item) == READY_FIBER) fiber_of(item)->avoid = w->index + 1;
         work_ready_shared(rt, item);
         return;
@@ -97,7 +108,7 @@ void work_ready(struct weft_runtime *rt, ready_t item)
 /* By a worker of the runtime: in its slot, from where an older one goes to its queue. */
 static always_inline void ready_soon(struct worker *w, ready_t item)
 {
-    if (unlikely(w->choice.seeded) || (WEFT_MIGRATE && w->runtime->count > 1)) {
+    if (unlikely(w->choice.seeded) || migrates(w)) {
         work_ready_here(w, item);
         return;
     }
@@ -207,13 +218,13 @@ static ready_t take_oldest_task(struct worker *w)
     return deque_steal(&w->deque, &task, 1) ? task_ready(task) : 0;
 }
 
-/* An entry of the shared queue.  With forced migration, not one that has just
+/* An entry of the shared queue.  In the build for chaos not one that has just
  * been here, unless nobody else comes for it. */
 ready_t work_take_shared(struct worker *w)
 {
     struct weft_runtime *rt = w->runtime;
     ready_t              item = inject_take(&rt->inject);
-    if (WEFT_MIGRATE && item && ready_kind(item) == READY_FIBER && fiber_of(item)->avoid == w->index + 1) {
+    if (WEFT_CHAOS && item && ready_kind(item) == READY_FIBER && fiber_of(item)->avoid == w->index + 1) {
         if (!inject_empty(&rt->inject)) {
             ready_t other = inject_take(&rt->inject);
             work_ready_shared(rt, item);
@@ -232,8 +243,8 @@ ready_t work_take_shared(struct worker *w)
 
 typedef ready_t source(struct worker *w);
 
-/* With a seed: any of the sources, with the same likelihood for each that has something. */
-static ready_t pick_seeded(struct worker *w)
+/* With a seed, or for chaos: any of the sources, with the same likelihood for each that has something. */
+static ready_t pick_any(struct worker *w)
 {
     static source *const sources[] = {work_take_next,    work_take_task,    take_oldest_task,
                                       work_take_spilled, work_take_resumed, work_take_shared};
@@ -263,12 +274,17 @@ noinline ready_t work_pick_far(struct worker *w)
     w->poll_due = w->turn % FAR_POLL == 0;
     if (w->choice.seeded) {
         w->near = 0;
-        return pick_seeded(w);
+        return pick_any(w);
     }
     bool all = w->turn % FAR_ALL == 0;
     if (pace_look(&w->near_pace, WORK_NEAR, choice_tick())) w->poll_due = all = true;
     w->near = w->near_pace.stride;
     if (all || timers_next(&w->timers) != INT64_MAX) work_expire(w, all);
+    if (WEFT_CHAOS) {
+        w->turn++;
+        w->near = (int32_t)choice_below(&w->choice, CHAOS_NEAR);
+        return pick_any(w);
+    }
     return pick_oldest(w);
 }
 
@@ -277,7 +293,7 @@ ready_t work_pick_breath(struct worker *w)
 {
     work_poll(w);
     w->breaths++;
-    if (w->choice.seeded) return pick_seeded(w);
+    if (w->choice.seeded) return pick_any(w);
     ready_t item = work_take_next(w);
     if (item) work_ready_here(w, item); /* the task that has made it ready has not waited since */
     work_expire(w, w->late || w->breaths % FAR_ALL == 1);

@@ -27,7 +27,9 @@ static always_inline void arrive(struct worker *w)
     struct root  *root = w->left_root; /* left may be gone after then */
     struct fiber *left = load_relaxed(&w->left);
     store_release(&w->left, NULL); /* pairs with inspect.c: the context is saved */
+    chaos_point();
     w->then(w, left, w->then_arg);
+    chaos_point();
     if (unlikely(w->poll_due)) poll_now(w);
     if (unlikely(root) && root_leave(root)) work_ready(w->runtime, root_ready(root));
 }
@@ -52,10 +54,12 @@ static always_inline void switch_to(struct worker *w, struct fiber *to, worker_t
     w->then = then;
     w->then_arg = arg;
     store_relaxed(&w->left, from);
+    chaos_point();
     w->left_root = from->root;
     fence_release(); /* pairs with runs in inspect.c: whoever sees `to` there sees that `from` is on the way */
     w->fiber = to;
     platform_fence_light(); /* pairs with the heavy one in inspect.c: it sees that `to` runs, or this that it is held */
+    chaos_point();
     /* acquire: pairs with unhold in inspect.c; whoever looked at the fiber is done. */
     if (unlikely(load_acquire(&to->held))) wait_while_held(to);
     worker_count_one(&w->count.switches);
@@ -84,7 +88,7 @@ void worker_suspend(struct worker *w, worker_then *then, void *arg)
 static void then_ready(struct worker *w, struct fiber *f, void *arg)
 {
     (void)arg;
-    if (!WEFT_MIGRATE && likely(!f->root) && likely(runq_push(&w->runq, fiber_ready(f)))) return;
+    if (!WEFT_CHAOS && likely(!f->root) && likely(runq_push(&w->runq, fiber_ready(f)))) return;
     if (!f->root) work_ready_here(w, fiber_ready(f));
     else root_push(f->root, fiber_ready(f)); /* which this worker still has */
 }
@@ -105,7 +109,7 @@ void worker_yield(struct worker *w)
 
 noinline bool worker_look(struct worker *w)
 {
-    if (w->choice.seeded) return true;
+    if (WEFT_CHAOS || w->choice.seeded) return true;
     w->late = pace_look(&w->breath_pace, WORKER_CALLS, choice_tick());
     if (w->late || ++w->looks >= WORKER_LOOKS) return true;
     w->budget = w->breath_pace.stride;
@@ -115,7 +119,7 @@ noinline bool worker_look(struct worker *w)
 noinline void worker_breathe(struct worker *w)
 {
     w->looks = 0;
-    w->budget = w->choice.seeded ? (int32_t)choice_below(&w->choice, 16) : w->breath_pace.stride;
+    w->budget = WEFT_CHAOS || w->choice.seeded ? (int32_t)choice_below(&w->choice, 16) : w->breath_pace.stride;
     struct root *root = w->fiber->root;
     ready_t      item = work_pick_breath(w);
     if (item || (root && load_relaxed(&root->pending) > 1)) leave_for(w, item, then_ready, NULL);
@@ -244,7 +248,7 @@ int worker_init(struct worker *w, struct weft_runtime *rt, unsigned index, uint6
     atomic_set(&w->seen_at, 0);
     w->runtime = rt;
     w->index = index;
-    w->budget = seed ? 1 : WORKER_CALLS;
+    w->budget = WEFT_CHAOS || seed ? 1 : WORKER_CALLS;
     pace_init(&w->breath_pace, WORKER_CALLS, choice_tick());
     pace_init(&w->near_pace, WORK_NEAR, choice_tick());
     search_init(w);

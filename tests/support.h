@@ -44,6 +44,13 @@
 #define TEST_ASAN 0
 #endif
 
+/* The build in which the schedule takes its rare ways. */
+#ifdef WEFT_CHAOS
+#define TEST_CHAOS 1
+#else
+#define TEST_CHAOS 0
+#endif
+
 #define TEST_LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 /* ---- how much ------------------------------------------------------------ */
