@@ -1,3 +1,4 @@
+#include "order.h"
 #include "wait.h"
 #include "worker.h"
 
@@ -53,12 +54,16 @@ int weft_barrier_wait(weft_barrier *storage)
     struct worker *w = worker_self();
     if (likely(w)) worker_spend(w);
     struct wait_entry *claimed;
+    order_release(b);
     spin_take(&b->place.word);
     if (b->arrived + 1 < b->count || !claim_round(b, &claimed)) {
         b->arrived++;
-        return wait_queued(&b->place, &kind_barrier, WEFT_NEVER);
+        int result = wait_queued(&b->place, &kind_barrier, WEFT_NEVER);
+        if (result == 0) order_acquire(b);
+        return result;
     }
     b->arrived = 0;
+    order_acquire(b);
     spin_drop(&b->place.word, 0);
     wait_wake_all(claimed, 0);
     return 1;

@@ -31,10 +31,17 @@ static always_inline char *base_stack_pointer(void)
     return sp;
 }
 
+/* The build of which order.h tells: ThreadSanitizer judges the program, not the library. */
+#ifdef WEFT_TSAN_PRECISE
+#define ORDER_PRECISE 1
+#else
+#define ORDER_PRECISE 0
+#endif
+
 /* A build whose tools must see each task on a stack of its own: two tasks that
  * merely ran one after the other on one stack would pass for ordered, and the
  * second would hide the first one's dead frames. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if ORDER_PRECISE || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define STACK_PER_TASK 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)

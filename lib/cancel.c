@@ -1,4 +1,5 @@
 #include "cancel.h"
+#include "order.h"
 
 /* ---- upwards ------------------------------------------------------------- */
 
@@ -14,7 +15,10 @@ int cancel_reason(const struct node *n)
             lower = load_acquire(&at->reason); /* pairs with cancel_node: what the canceller did is seen */
             if (lower || (at->up & NODE_SHIELD)) break;
         }
-        if (!lower) return reason;
+        if (!lower) {
+            if (found) order_acquire(&found->reason);
+            return reason;
+        }
         found = at;
     }
 }
@@ -118,6 +122,7 @@ void cancel_node(struct weft_runtime *rt, struct node *n, int reason)
     add_acq_rel(&rt->pins, 1);
     lock_take(&rt->cancel_lock);
     if (!cancel_reason(n)) {
+        order_release(&n->reason);
         store_release(&n->reason, reason); /* pairs with cancel_reason */
         /* release: pairs with cancel_check.  A node that was never looked at has 0. */
         chaos_point();

@@ -13,20 +13,26 @@ static always_inline void copy(void *to, const void *from, size_t size)
 {
     if (size == sizeof(uint64_t)) memcpy(to, from, sizeof(uint64_t));
     else if (size == sizeof(uint32_t)) memcpy(to, from, sizeof(uint32_t));
-    else if (size > 0) memcpy(to, from, size);
+    else if (size > 0) {
+        order_hide();
+        memcpy(to, from, size);
+        order_show();
+    }
 }
 
-static always_inline void put(struct weft_chan *c, const void *elem, size_t count)
+static always_inline void put(struct weft_chan *c, const void *elem, size_t count, order_mark mark)
 {
     size_t at = c->first + count;
     if (at >= c->capacity) at -= c->capacity;
     copy(c->queue + at * c->elem_size, elem, c->elem_size);
+    order_marks_set(&c->marks, at, mark);
     store_relaxed(&c->count, count + 1);
 }
 
 static always_inline void get(struct weft_chan *c, void *elem, size_t count)
 {
     if (elem) copy(elem, c->queue + c->first * c->elem_size, c->elem_size);
+    order_receive(order_marks_get(&c->marks, c->first), elem, c->elem_size);
     if (++c->first == c->capacity) c->first = 0;
     store_relaxed(&c->count, count - 1);
 }
@@ -45,15 +51,16 @@ static always_inline struct chan_entry *claim(struct weft_chan *c, wait_queue *q
 
 static always_inline int try_send(struct weft_chan *c, const void *elem, struct chan_entry **wake)
 {
-    if (unlikely(load_relaxed(&c->closed))) return -EPIPE;
+    if (unlikely(load_relaxed(&c->closed))) return chan_was_closed(c);
     struct chan_entry *receiver = claim(c, &c->receivers, wake);
     if (receiver) {
         if (receiver->elem) copy(receiver->elem, elem, c->elem_size);
+        receiver->mark = order_send(elem, c->elem_size);
         return 0;
     }
     size_t count = load_relaxed(&c->count);
     if (count == c->capacity) return -EAGAIN;
-    put(c, elem, count);
+    put(c, elem, count, order_send(elem, c->elem_size));
     return 0;
 }
 
@@ -63,15 +70,16 @@ static always_inline int try_recv(struct weft_chan *c, void *elem, struct chan_e
     if (count > 0) {
         get(c, elem, count);
         struct chan_entry *sender = claim(c, &c->senders, wake);
-        if (sender) put(c, sender->elem, count - 1);
+        if (sender) put(c, sender->elem, count - 1, sender->mark);
         return 0;
     }
     struct chan_entry *sender = claim(c, &c->senders, wake);
     if (sender) {
         if (elem) copy(elem, sender->elem, c->elem_size);
+        order_receive(sender->mark, elem, c->elem_size);
         return 0;
     }
-    return load_relaxed(&c->closed) ? -EPIPE : -EAGAIN;
+    return load_relaxed(&c->closed) ? chan_was_closed(c) : -EAGAIN;
 }
 
 int chan_send(struct weft_chan *chan, const void *elem, struct chan_entry **wake)
@@ -98,11 +106,15 @@ static always_inline int wait_at(struct weft_chan *c, wait_queue *queue, void *e
         unlock(c);
         return result;
     }
+    bool              sender = queue == &c->senders;
+    size_t            size = c->elem_size; /* the channel may be gone when this has waited */
     struct waiter     waiter;
     struct chan_entry e = {.entry.waiter = &waiter, .elem = elem};
+    if (sender) e.mark = order_send(elem, size);
     park_init(&waiter, kind, c);
     wait_push(queue, &e.entry);
     result = wait_for(&waiter, deadline, unlock, c);
+    chan_waited(&e, sender, size, result);
     if (likely(result >= 0)) return result == 0 ? 0 : -EPIPE;
     spin_take(&c->lock);
     wait_remove(queue, &e.entry);
@@ -141,7 +153,7 @@ int weft_chan_send(weft_chan *c, const void *elem, size_t size, weft_time deadli
     size_t count = load_relaxed(&c->count);
     if (unlikely(count == c->capacity) || unlikely(!wait_empty(&c->receivers)) || unlikely(load_relaxed(&c->closed)))
         return send_slow(c, elem, deadline);
-    put(c, elem, count);
+    put(c, elem, count, order_send(elem, c->elem_size));
     unlock(c);
     return 0;
 }
@@ -167,6 +179,8 @@ static void wake_closed(struct weft_chan *c, struct wait_entry *claimed)
         struct chan_entry *e = container_of(claimed, struct chan_entry, entry);
         claimed = claimed->prev; /* e is gone once its waiter is awake */
         e->entry.waiter->outcome = 2 * e->index + 1;
+        order_drop(e->mark);
+        e->mark = order_send(NULL, 0);
         chan_wake(e, c, false);
     }
 }
@@ -179,6 +193,7 @@ int weft_chan_close(weft_chan *c)
         unlock(c);
         return -EPIPE;
     }
+    order_release(c);
     store_relaxed(&c->closed, true);
     struct wait_entry *senders = wait_claim_all(&c->senders), *receivers = wait_claim_all(&c->receivers);
     unlock(c);
@@ -203,7 +218,8 @@ int weft_chan_create(weft_chan **chan, size_t elem_size, size_t capacity)
     memset(c, 0, sizeof *c);
     c->elem_size = elem_size;
     c->capacity = capacity;
-    if (bytes > 0 && !(c->queue = malloc(bytes))) {
+    if ((bytes > 0 && !(c->queue = malloc(bytes))) || !order_marks_make(&c->marks, capacity)) {
+        free(c->queue);
         free(c);
         return -ENOMEM;
     }
@@ -218,6 +234,9 @@ void weft_chan_destroy(weft_chan *c)
     spin_take(&c->lock);
     if (!wait_empty(&c->senders) || !wait_empty(&c->receivers))
         base_die("a channel is destroyed while somebody waits on it");
+    for (size_t i = 0; ORDER_PRECISE && i < load_relaxed(&c->count); i++)
+        order_drop(order_marks_get(&c->marks, (c->first + i) % c->capacity));
+    order_marks_free(&c->marks);
     free(c->queue);
     free(c);
 }

@@ -7,7 +7,10 @@
 #ifndef WEFT_CHAN_H
 #define WEFT_CHAN_H
 
+#include "order.h"
 #include "wait.h"
+
+#include <errno.h>
 
 struct weft_chan {
     spin_word      lock;
@@ -17,6 +20,7 @@ struct weft_chan {
     size_t         elem_size, capacity;
     size_t         first; /* the oldest element's place */
     char          *queue;
+    order_marks    marks; /* of the elements in the queue */
 };
 
 /* A wait at one end of a channel.  Its waiter's outcome is 2 x index, and 1 more if closing has ended it. */
@@ -25,12 +29,28 @@ struct chan_entry {
     void             *elem;   /* where the element is taken from, or goes to */
     int               index;  /* of the select's case; else 0 */
     struct select    *select; /* NULL: it is the only one of its waiter */
+    order_mark        mark;   /* of a sender its element's, of a receiver that of what it was given */
 };
 
 /* With the lock held: 0; -EPIPE, closed; -EAGAIN, it would have to wait.  *wake is what chan_wake is to wake when the
  * lock is dropped, unless it is NULL. */
 int chan_send(struct weft_chan *chan, const void *elem, struct chan_entry **wake);
 int chan_recv(struct weft_chan *chan, void *elem, struct chan_entry **wake);
+
+/* For a call that finds the channel closed. */
+static inline int chan_was_closed(const struct weft_chan *c)
+{
+    order_acquire(c); /* pairs with weft_chan_close */
+    return -EPIPE;
+}
+
+/* A wait at one end is over: what orders the one who has waited, by its outcome. */
+static always_inline void chan_waited(struct chan_entry *e, bool sender, size_t size, int outcome)
+{
+    if (outcome < 0) order_drop(e->mark);
+    else if (outcome % 2) order_receive(e->mark, NULL, 0); /* wake_closed has left its own */
+    else if (!sender) order_receive(e->mark, e->elem, size);
+}
 
 /* Whether it looks as if a send, or a receive, could go ahead.  Without the lock. */
 static inline bool chan_may_send(const struct weft_chan *c)

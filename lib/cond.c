@@ -1,3 +1,5 @@
+#include "mutex.h"
+#include "order.h"
 #include "wait.h"
 
 #include <errno.h>
@@ -31,7 +33,7 @@ static void unlock(void *arg)
 {
     struct waiting waiting = *(struct waiting *)arg;
     spin_drop(&waiting.cond->word, 0);
-    weft_mutex_unlock(waiting.mutex);
+    mutex_unlock(waiting.mutex);
 }
 
 int weft_cond_wait(weft_cond *storage, weft_mutex *mutex, weft_time deadline)
@@ -50,8 +52,10 @@ int weft_cond_wait(weft_cond *storage, weft_mutex *mutex, weft_time deadline)
     park_init(&waiter, &kind_cond, c);
     spin_take(&c->word);
     wait_push(&c->queue, &e.entry);
+    order_release(mutex); /* pairs with weft_mutex_lock */
     result = wait_for(&waiter, deadline, unlock, &waiting);
     weft_mutex_lock(mutex);
+    if (result == 0) order_acquire(c);
     if (result < 0 && !load_acquire(&e.gone)) { /* pairs with claim_first */
         spin_take(&c->word);
         wait_remove(&c->queue, &e.entry);
@@ -77,6 +81,7 @@ void weft_cond_signal(weft_cond *storage)
 {
     struct wait_place *c = of(storage);
     if (wait_empty(&c->queue)) return;
+    order_release(c);
     spin_take(&c->word);
     struct wait_entry *e = claim_first(c);
     spin_drop(&c->word, 0);
@@ -91,6 +96,7 @@ void weft_cond_broadcast(weft_cond *storage)
     struct wait_place *c = of(storage);
     if (wait_empty(&c->queue)) return;
     struct wait_entry *claimed = NULL, *e, **end = &claimed;
+    order_release(c);
     spin_take(&c->word);
     for (; (e = claim_first(c)); end = &e->prev) *end = e;
     *end = NULL;

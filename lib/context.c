@@ -5,6 +5,9 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "lock.h"
+#include "order.h"
+
 /* Boost.Context's C symbols; fcontext.hpp, which declares them, is C++. */
 typedef void *fcontext_t;
 typedef struct {
@@ -21,7 +24,7 @@ extern fcontext_t make_fcontext(void *top, size_t size, void (*entry)(transfer_t
 #define ASAN 1
 #endif
 #endif
-#if defined(__SANITIZE_THREAD__)
+#if ORDER_PRECISE || defined(__SANITIZE_THREAD__)
 #define TSAN 1
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
@@ -35,7 +38,6 @@ extern fcontext_t make_fcontext(void *top, size_t size, void (*entry)(transfer_t
 #endif
 
 #ifdef TSAN
-#include "atomic.h"
 void *__tsan_create_fiber(unsigned flags);
 void  __tsan_destroy_fiber(void *fiber);
 void  __tsan_switch_to_fiber(void *fiber, unsigned flags);
@@ -44,6 +46,41 @@ void *__tsan_get_current_fiber(void);
 /* gcc's runtime dies inside at 8,128 threads and contexts. */
 #define TSAN_CONTEXTS 8000
 static Atomic(int) tsan_contexts;
+
+/* In __tsan_switch_to_fiber: 0 orders what the one that is left has done before what the other will do. */
+#define TSAN_NO_SYNC 1u
+#define TSAN_SWITCH  (ORDER_PRECISE ? TSAN_NO_SYNC : 0u)
+
+/* A new context knows what its maker knows.  To be precise all are made by one that knows no more than what was
+ * before the first; otherwise whoever first runs in it would be ordered after the task that ran where it was made.
+ * And it knows what the last user of the stack knew, whose frames lie there. */
+static void *tsan_make(void *stack)
+{
+    static Atomic(uint32_t) lock;
+    static void            *origin;
+    if (!ORDER_PRECISE) return __tsan_create_fiber(0);
+    void *self = __tsan_get_current_fiber();
+    lock_take(&lock);
+    if (!origin) origin = __tsan_create_fiber(0);
+    __tsan_switch_to_fiber(origin, TSAN_NO_SYNC);
+    void *made = __tsan_create_fiber(0);
+    __tsan_switch_to_fiber(made, TSAN_NO_SYNC);
+    order_acquire(stack);
+    __tsan_switch_to_fiber(self, TSAN_NO_SYNC);
+    lock_drop(&lock);
+    return made;
+}
+
+static void tsan_end(void *fiber, void *stack)
+{
+    if (ORDER_PRECISE) {
+        void *self = __tsan_get_current_fiber();
+        __tsan_switch_to_fiber(fiber, TSAN_NO_SYNC);
+        order_release(stack);
+        __tsan_switch_to_fiber(self, TSAN_NO_SYNC);
+    }
+    __tsan_destroy_fiber(fiber);
+}
 #endif
 
 #if __has_include(<valgrind/valgrind.h>)
@@ -206,7 +243,7 @@ static void begin(struct context *c)
         base_die("ThreadSanitizer holds no more than %d tasks and generators that have begun and wait; use fewer in "
                  "this build",
                  TSAN_CONTEXTS);
-    c->tsan = __tsan_create_fiber(0);
+    c->tsan = tsan_make(c->low);
 #endif
     (void)c;
 }
@@ -217,7 +254,7 @@ static void left(struct context *from, struct context *to)
     __sanitizer_start_switch_fiber(&from->fake_stack, to->low, to->size);
 #endif
 #ifdef TSAN
-    __tsan_switch_to_fiber(to->tsan, 0);
+    __tsan_switch_to_fiber(to->tsan, TSAN_SWITCH);
 #endif
     (void)from;
     (void)to;
@@ -295,7 +332,7 @@ void context_end(struct context *c)
 #endif
 #ifdef TSAN
     if (c->tsan) {
-        __tsan_destroy_fiber(c->tsan);
+        tsan_end(c->tsan, c->low);
         sub_relaxed(&tsan_contexts, 1);
     }
 #endif

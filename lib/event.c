@@ -1,4 +1,5 @@
 #include "event.h"
+#include "order.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -14,6 +15,7 @@ static inline struct wait_place *of(weft_event *storage)
 
 void event_happen(struct wait_place *event)
 {
+    order_release(event);
     struct wait_entry *claimed = wait_claim_all(&event->queue);
     spin_drop(&event->word, EVENT_SET);
     wait_wake_all(claimed, 0);
@@ -23,11 +25,14 @@ int event_wait(struct wait_place *event, const struct wait_kind *kind, weft_time
 {
     struct worker *w = worker_self();
     if (likely(w)) worker_spend(w);
-    if (event_is_set(event)) return 0;
-    uintptr_t word = spin_take(&event->word);
-    if (!(word & EVENT_SET)) return wait_queued(event, kind, deadline);
-    spin_drop(&event->word, word);
-    return 0;
+    int result = 0;
+    if (!event_is_set(event)) {
+        uintptr_t word = spin_take(&event->word);
+        if (!(word & EVENT_SET)) result = wait_queued(event, kind, deadline);
+        else spin_drop(&event->word, word);
+    }
+    if (result == 0) order_acquire(event);
+    return result;
 }
 
 void weft_event_set(weft_event *storage)

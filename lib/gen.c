@@ -35,6 +35,7 @@
 #include "context.h"
 #include "fiber.h"
 #include "lock.h"
+#include "order.h"
 #include "platform.h"
 #include "stack.h"
 #include "team.h"
@@ -231,6 +232,7 @@ static always_inline struct context *enter(struct weft_gen *g, struct fiber *f)
     struct context **at = here(f);
     struct weft_gen *innermost = g->innermost;
     char            *floor = NULL;
+    order_release(g); /* each acquires what the others released at the top of their chain */
     if (f) {
         floor = f->floor;
         f->floor = (char *)UINTPTR_MAX;
@@ -245,6 +247,7 @@ static always_inline struct context *enter(struct weft_gen *g, struct fiber *f)
 /* Back on the resumer's stack.  Its fiber, or its thread, is the same: only the worker under the fiber may be another. */
 static always_inline void back(struct weft_gen *g)
 {
+    order_acquire(g);
     *g->here = g->context.under;
     if (g->floor) container_of(g->here, struct fiber, current)->floor = g->floor;
 }
@@ -282,7 +285,9 @@ static noinline void go(struct weft_gen *g)
 static void run_bodies(struct context *from)
 {
     for (struct weft_gen *g = container_of(from->to, struct weft_gen, context);;) {
+        order_acquire(g->top);
         g->result = g->fn(g, g->arg);
+        order_release(g->top);
         struct weft_gen *top = g->top, *outer = g->outer;
         g->ended = true;
         if (outer) {
@@ -319,7 +324,9 @@ int weft_gen_create(weft_gen **gen, weft_gen_fn *fn, const void *arg, size_t siz
     g->fn = fn;
     g->arg = size == 0 ? (void *)arg : block ? block : g->room;
     g->block = block;
+    order_hide(); /* the room is the stack's, where others have been */
     if (size > 0) memcpy(g->arg, arg, size);
+    order_show();
     g->context.what = (const void *)fn;
     atomic_set(&g->state, FRESH);
     *gen = g;
@@ -390,13 +397,15 @@ int weft_gen_close(weft_gen *g)
 
 bool weft_gen_done(const weft_gen *g)
 {
-    return !g || load_acquire(&g->state) == DONE; /* pairs with give */
+    if (g && load_acquire(&g->state) != DONE) return false; /* pairs with give */
+    if (g) order_acquire(g);
+    return true;
 }
 
 int weft_gen_result(const weft_gen *g)
 {
     if (!g) return -EINVAL;
-    return load_acquire(&g->state) == DONE ? g->result : -EAGAIN; /* pairs with give */
+    return weft_gen_done(g) ? g->result : -EAGAIN;
 }
 
 static _Noreturn noinline void destroyed_while_it_runs(void)
@@ -450,6 +459,7 @@ static int take_in(void *gen, void *sent)
 {
     struct weft_gen *top = ((struct weft_gen *)gen)->top;
     int              error = top->error;
+    order_acquire(top);
     if (sent) *(void **)sent = top->sent;
     keep(top->sent, NULL);
     keep(top->error, 0);
@@ -463,6 +473,7 @@ int weft_gen_yield(weft_gen *self, void *value, void **sent)
     check(self);
     struct weft_gen *top = self->top;
     keep(top->value, value);
+    order_release(top);
     return context_pass(&self->context, top->context.under, take_in, self, sent);
 }
 
@@ -480,7 +491,9 @@ int weft_gen_yield_from(weft_gen *self, weft_gen *inner)
     innermost->top = top;
     *top->here = &innermost->context;
     check(self);
+    order_release(top);
     context_switch(&self->context, &innermost->context);
+    order_acquire(self->top);
     if (!self->inner) { /* it was destroyed while all of them stood still */
         int error = take_in(self, NULL);
         return error ? error : -ECANCELED;

@@ -1,3 +1,4 @@
+#include "order.h"
 #include "wait.h"
 #include "worker.h"
 
@@ -18,7 +19,8 @@ static inline struct wait_place *of(weft_group *storage)
 void weft_group_add(weft_group *storage, int n)
 {
     struct wait_place *g = of(storage);
-    intptr_t           word = (intptr_t)spin_take(&g->word) + n * ONE;
+    if (n < 0) order_release(g);
+    intptr_t word = (intptr_t)spin_take(&g->word) + n * ONE;
     if (unlikely(word < 0)) base_die("a group counts below 0");
     struct wait_entry *claimed = word == 0 ? wait_claim_all(&g->queue) : NULL;
     spin_drop(&g->word, (uintptr_t)word);
@@ -36,8 +38,11 @@ int weft_group_wait(weft_group *storage, weft_time deadline)
     if (unlikely(!g)) return -EINVAL;
     struct worker *w = worker_self();
     if (likely(w)) worker_spend(w);
-    if (load_acquire(&g->word) == 0) return 0; /* pairs with spin_drop in weft_group_add */
-    if (spin_take(&g->word) != 0) return wait_queued(g, &kind_group, deadline);
-    spin_drop(&g->word, 0);
-    return 0;
+    int result = 0;
+    if (load_acquire(&g->word) != 0) { /* pairs with spin_drop in weft_group_add */
+        if (spin_take(&g->word) != 0) result = wait_queued(g, &kind_group, deadline);
+        else spin_drop(&g->word, 0);
+    }
+    if (result == 0) order_acquire(g);
+    return result;
 }

@@ -1,3 +1,5 @@
+#include "mutex.h"
+#include "order.h"
 #include "wait.h"
 #include "worker.h"
 
@@ -70,7 +72,7 @@ static bool compete(struct mutex *m, uintptr_t woken)
 {
     for (unsigned left = spins();; left--) {
         uintptr_t word = load_relaxed(&m->word);
-        /* acquire: pairs with weft_mutex_unlock; what was done under the lock is seen. */
+        /* acquire: pairs with mutex_unlock; what was done under the lock is seen. */
         if (!(word & (LOCKED | SPIN_HELD)) && cas_acquire(&m->word, &word, (word | LOCKED) & ~woken)) return true;
         if (left == 0) return false;
         atomic_pause();
@@ -116,6 +118,7 @@ void weft_mutex_lock(weft_mutex *storage)
     if (likely(w)) worker_spend(w);
     uintptr_t word = 0;
     if (unlikely(!cas_acquire(&m->word, &word, LOCKED))) lock_waiting(m); /* as in compete */
+    order_acquire(m);
 }
 
 bool weft_mutex_trylock(weft_mutex *storage)
@@ -124,8 +127,10 @@ bool weft_mutex_trylock(weft_mutex *storage)
     for (unsigned tries = 0;; spin_pause(&tries)) {
         uintptr_t word = load_relaxed(&m->word);
         if (word & LOCKED) return false;
-        if (!(word & SPIN_HELD) && cas_acquire(&m->word, &word, word | LOCKED)) return true; /* as in compete */
+        if (!(word & SPIN_HELD) && cas_acquire(&m->word, &word, word | LOCKED)) break; /* as in compete */
     }
+    order_acquire(m);
+    return true;
 }
 
 /* ---- unlock ---------------------------------------------------------------- */
@@ -139,7 +144,7 @@ static noinline void unlock_slow(struct mutex *m)
         if ((word & (WAITING | WOKEN)) == WAITING) {
             if (cas_acquire(&m->word, &word, word | SPIN_HELD)) break; /* as in spin_take */
         } else {
-            if (cas_release(&m->word, &word, word & ~LOCKED)) return; /* as in weft_mutex_unlock */
+            if (cas_release(&m->word, &word, word & ~LOCKED)) return; /* as in mutex_unlock */
         }
     }
     struct wait_entry *e = wait_first(&m->queue);
@@ -153,10 +158,16 @@ static noinline void unlock_slow(struct mutex *m)
     park_wake(&l->waiter, false);
 }
 
-void weft_mutex_unlock(weft_mutex *storage)
+void mutex_unlock(weft_mutex *storage)
 {
     struct mutex *m = of(storage);
     uintptr_t     word = LOCKED;
     /* release: pairs with compete; what was done under the lock is seen by who has it next. */
     if (unlikely(!cas_release(&m->word, &word, 0))) unlock_slow(m);
+}
+
+void weft_mutex_unlock(weft_mutex *storage)
+{
+    order_release(of(storage));
+    mutex_unlock(storage);
 }

@@ -1,3 +1,4 @@
+#include "order.h"
 #include "wait.h"
 
 /* The first call runs fn, the others wait for its end, which one store of DONE tells.
@@ -42,6 +43,7 @@ static noinline void call(struct wait_place *o, void (*fn)(void *arg), void *arg
         return;
     }
     fn(arg);
+    order_release(o);
     spin_take(&o->word);
     struct wait_entry *waiting = wait_take_all(&o->queue);
     spin_drop(&o->word, DONE);
@@ -53,4 +55,5 @@ void weft_once_call(weft_once *storage, void (*fn)(void *arg), void *arg)
     struct wait_place *o = of(storage);
     /* acquire: pairs with the last spin_drop in call; what fn did is seen. */
     if (unlikely(load_acquire(&o->word) != DONE)) call(o, fn, arg);
+    order_acquire(o);
 }

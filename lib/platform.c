@@ -37,7 +37,7 @@ void platform_fence_heavy(void)
 }
 
 /* ThreadSanitizer has a thread of its own. */
-#if defined(__SANITIZE_THREAD__)
+#if ORDER_PRECISE || defined(__SANITIZE_THREAD__)
 #define HIDDEN_THREADS 1
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)

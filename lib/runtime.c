@@ -4,6 +4,7 @@
 #include "deadlock.h"
 #include "io.h"
 #include "monitor.h"
+#include "order.h"
 #include "registry.h"
 #include "scope.h"
 #include "search.h"
@@ -112,6 +113,7 @@ static int start(weft_runtime **runtime, const struct weft_options *given, bool 
     struct weft_runtime *rt = &r->shared;
     rt->count = count;
     rt->seeded = options.seed != 0;
+    rt->one_root = options.one_root;
     rt->loop = worker_loop;
     rt->run = scope_run;
     io_init(rt);
@@ -169,11 +171,13 @@ int weft_runtime_call(weft_runtime *rt, weft_fn *fn, void *arg)
     struct task                   task;
     struct waiter                 waiter;
     task_init(&task, &outermost->node, NODE_TASK, fn, arg);
+    order_renew(&task);
     scope_enter(outermost); /* the runtime does not stop before this has returned */
     add_relaxed(&rt->outside_spawned, 1);
     park_init(&waiter, &kind, &task);
     park_wait(&waiter, publish_call, &task);
     if (load_relaxed(&task.node.reason)) cancel_settle(rt, &task.node);
+    order_acquire(&task);
     scope_leave(outermost, false);
     return task.node.result;
 }

@@ -1,3 +1,4 @@
+#include "order.h"
 #include "wait.h"
 #include "worker.h"
 
@@ -23,6 +24,18 @@ struct rwlock {
 };
 
 _Static_assert(sizeof(struct rwlock) <= sizeof(weft_rwlock), "the public type has this room");
+
+/* Readers are ordered after writers, and writers after both; readers not after each other. */
+static inline void order_read(struct rwlock *l)
+{
+    order_acquire(&l->writers);
+}
+
+static inline void order_write(struct rwlock *l)
+{
+    order_acquire(&l->writers);
+    order_acquire(&l->readers);
+}
 
 static const struct wait_kind kind_read = {.what = "to read-lock the rwlock"};
 static const struct wait_kind kind_write = {.what = "to write-lock the rwlock"};
@@ -94,6 +107,7 @@ void weft_rwlock_rdlock(weft_rwlock *storage)
     struct worker *w = worker_self();
     if (likely(w)) worker_spend(w);
     if (unlikely(!try_read(l))) wait(l, &kind_read, publish_reader);
+    order_read(l);
 }
 
 void weft_rwlock_wrlock(weft_rwlock *storage)
@@ -102,16 +116,21 @@ void weft_rwlock_wrlock(weft_rwlock *storage)
     struct worker *w = worker_self();
     if (likely(w)) worker_spend(w);
     if (unlikely(!try_write(l))) wait(l, &kind_write, publish_writer);
+    order_write(l);
 }
 
 bool weft_rwlock_tryrdlock(weft_rwlock *storage)
 {
-    return try_read(of(storage));
+    bool read = try_read(of(storage));
+    if (read) order_read(of(storage));
+    return read;
 }
 
 bool weft_rwlock_trywrlock(weft_rwlock *storage)
 {
-    return try_write(of(storage));
+    bool wrote = try_write(of(storage));
+    if (wrote) order_write(of(storage));
+    return wrote;
 }
 
 /* ---- unlock ---------------------------------------------------------------- */
@@ -140,6 +159,7 @@ void weft_rwlock_unlock(weft_rwlock *storage)
 {
     struct rwlock *l = of(storage);
     uintptr_t      word = load_relaxed(&l->word);
+    order_release(word & WRITER ? &l->writers : &l->readers);
     for (unsigned tries = 0;; spin_pause(&tries), word = load_relaxed(&l->word)) {
         if (unlikely(!(word & WRITER) && word < READER)) base_die("an rwlock is unlocked that is not locked");
         if (word & SPIN_HELD) continue;

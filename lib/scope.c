@@ -1,4 +1,5 @@
 #include "scope.h"
+#include "order.h"
 #include "spare.h"
 #include "spawn.h"
 #include "work.h"
@@ -50,6 +51,7 @@ void scope_leave(struct scope *s, bool next)
 {
     /* acq_rel: pairs with itself and with publish_closer; the opener sees what all the tasks did, and
      * the last of them sees the closer. */
+    order_release(s);
     chaos_point();
     if (sub_acq_rel(&s->pending, 1) == 1) park_wake(s->closer, next);
 }
@@ -63,11 +65,13 @@ static bool publish_closer(struct waiter *waiter, void *arg)
 
 void scope_wait(struct scope *s)
 {
-    if (load_acquire(&s->pending) == 1) return; /* pairs with scope_leave: only the opener is left */
-    static const struct wait_kind kind = {.what = "for the tasks of a scope to end"};
-    struct waiter                 waiter;
-    park_init(&waiter, &kind, s);
-    park_wait(&waiter, publish_closer, s);
+    if (load_acquire(&s->pending) != 1) { /* pairs with scope_leave: else only the opener is left */
+        static const struct wait_kind kind = {.what = "for the tasks of a scope to end"};
+        struct waiter                 waiter;
+        park_init(&waiter, &kind, s);
+        park_wait(&waiter, publish_closer, s);
+    }
+    order_acquire(s);
 }
 
 /* ---- jobs ---------------------------------------------------------------- */
@@ -80,6 +84,7 @@ int scope_go(struct scope *s, weft_fn *fn, const void *arg, size_t size)
     if (!job) return -ENOMEM;
     if (size > 0) memcpy(job->arg, arg, size);
     task_init(&job->task, &s->node, NODE_JOB, fn, size > 0 ? job->arg : (void *)arg);
+    order_renew(&job->task);
     scope_enter(s);
     struct worker       *w = worker_self();
     struct weft_runtime *rt = s->opener ? s->opener->runtime : s->node.arg;
@@ -108,6 +113,7 @@ static void job_ended(struct weft_runtime *rt, struct task *task, int result)
 
 void scope_run(struct task *task)
 {
+    order_acquire(task); /* pairs with weft_spawn, scope_go, weft_runtime_call */
     int            result = task->fn(task->node.arg);
     struct worker *w = worker_self();
     if (unlikely(w->fiber->node != &task->node)) spawn_left_open();
@@ -179,9 +185,11 @@ int weft_scope_open(weft_scope *storage, const struct weft_scope_options *given)
     s->outer = f->node;
     s->root = f->root;
     f->node = &s->node;
-    /* One worker is a root already. */
-    if (options.one_root && !f->root && f->runtime->count > 1) {
+    order_renew(s);
+    /* One worker is a root already, unless its tasks are to be judged as if it were not. */
+    if (options.one_root && !f->root && (f->runtime->count > 1 || (ORDER_PRECISE && !f->runtime->one_root))) {
         root_init(&s->own);
+        order_renew(&s->own);
         s->root = f->root = &s->own;
         spare_set_floor(f);
     }

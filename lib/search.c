@@ -1,5 +1,6 @@
 #include "search.h"
 #include "lock.h"
+#include "order.h"
 #include "spare.h"
 #include "work.h"
 
@@ -185,7 +186,9 @@ void search_thread_ended(int id)
 {
     lock_take(&ended.lock);
     if (ended.count == array_len(ended.ids)) ended.count--; /* the first of so many are long gone */
+    order_hide();
     memmove(ended.ids + 1, ended.ids, ended.count * sizeof ended.ids[0]);
+    order_show();
     ended.ids[0] = id;
     ended.count++;
     lock_drop(&ended.lock);

@@ -184,9 +184,14 @@ static int select_all(struct select *s, weft_time deadline)
         if (!c->chan) continue;
         s->entries[i] = (struct chan_entry){
             .entry.waiter = &s->waiter, .elem = sends(c) ? (void *)c->from : c->into, .index = i, .select = s};
+        if (sends(c)) s->entries[i].mark = order_send(c->from, c->size);
         wait_push(queue_of(c), &s->entries[i].entry);
     }
     int outcome = wait_for(&s->waiter, deadline, unlock_all, s);
+    for (int i = 0; ORDER_PRECISE && i < s->count; i++)
+        if (s->cases[i].chan)
+            chan_waited(&s->entries[i], sends(&s->cases[i]), s->cases[i].size,
+                        outcome >= 0 && i == outcome / 2 ? outcome : -1);
     if (outcome < 0) {
         select_forget_others(s, NULL);
         return outcome;

@@ -1,3 +1,4 @@
+#include "order.h"
 #include "wait.h"
 #include "worker.h"
 
@@ -21,6 +22,7 @@ void weft_sem_init(weft_sem *storage, unsigned count)
     struct wait_place *s = of(storage);
     atomic_set(&s->word, count * ONE);
     atomic_set(&s->queue, NULL);
+    order_renew(s);
 }
 
 int weft_sem_wait(weft_sem *storage, weft_time deadline)
@@ -30,14 +32,17 @@ int weft_sem_wait(weft_sem *storage, weft_time deadline)
     struct worker *w = worker_self();
     if (likely(w)) worker_spend(w);
     uintptr_t word = spin_take(&s->word);
-    if (unlikely(word == 0)) return wait_queued(s, &kind_sem, deadline);
-    spin_drop(&s->word, word - ONE);
-    return 0;
+    int       result = 0;
+    if (unlikely(word == 0)) result = wait_queued(s, &kind_sem, deadline);
+    else spin_drop(&s->word, word - ONE);
+    if (likely(result == 0)) order_acquire(s);
+    return result;
 }
 
 void weft_sem_post(weft_sem *storage)
 {
     struct wait_place *s = of(storage);
+    order_release(s);
     uintptr_t          word = spin_take(&s->word);
     struct wait_entry *e = wait_claim_first(&s->queue);
     if (!e && unlikely(word == UINT32_MAX * ONE)) base_die("a semaphore is posted more than %u times", UINT32_MAX);

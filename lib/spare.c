@@ -1,5 +1,6 @@
 #include "spare.h"
 #include "lock.h"
+#include "order.h"
 
 #include <string.h>
 
@@ -43,6 +44,12 @@ void spare_set_floor(struct fiber *f)
 /* How many spare fibers a runtime keeps warm beyond those of its workers. */
 #define SPARES_SHARED(rt) (WORKER_SPARES * (rt)->count)
 
+/* For ThreadSanitizer a fiber is a thread, and tasks that run in it one after the other are ordered.  So that a race
+ * between two tasks that soon follow each other is seen, fibers then rest, in a queue that
+ * all workers share: so many others are used before it is used again. */
+#define SPARES_RESTING (ORDER_PRECISE ? 128u : 0u)
+#define SPARES_TAKEN   (ORDER_PRECISE ? 1u : WORKER_SPARES / 2)
+
 struct fiber *spare_get(struct worker *w)
 {
     struct weft_runtime *rt = w->runtime;
@@ -50,7 +57,7 @@ struct fiber *spare_get(struct worker *w)
     if (have == 0) {
         lock_take(&rt->spare_lock);
         uint32_t shared = load_relaxed(&rt->spare_count);
-        for (; rt->spare_list && have < WORKER_SPARES / 2; shared--) {
+        for (; shared > SPARES_RESTING && have < SPARES_TAKEN; shared--) {
             w->spares[have++] = fiber_of(rt->spare_list);
             rt->spare_list = ready_next(rt->spare_list);
         }
@@ -80,25 +87,46 @@ static void spares_halve(struct worker *w)
     lock_drop(&rt->spare_lock);
     for (; kept < half; kept++) end_fiber(w->spares[kept]);
     memmove(w->spares, w->spares + half, half * sizeof w->spares[0]);
+    store_relaxed(&w->spare_count, half);
+}
+
+static always_inline void keep(struct worker *w, struct fiber *f)
+{
+    uint32_t have = load_relaxed(&w->spare_count);
+    w->spares[have] = f;
+    store_relaxed(&w->spare_count, have + 1);
+}
+
+static void rest(struct weft_runtime *rt, struct fiber *f)
+{
+    ready_t item = fiber_ready(f);
+    ready_set_next(item, 0);
+    lock_take(&rt->spare_lock);
+    if (rt->spare_list) ready_set_next(rt->spare_last, item);
+    else rt->spare_list = item;
+    rt->spare_last = item;
+    store_relaxed(&rt->spare_count, load_relaxed(&rt->spare_count) + 1);
+    lock_drop(&rt->spare_lock);
 }
 
 void spare_put(struct worker *w, struct fiber *f)
 {
-    uint32_t have = load_relaxed(&w->spare_count);
     context_bury(&f->context);
-    if (unlikely(have == WORKER_SPARES)) {
-        spares_halve(w);
-        have = WORKER_SPARES / 2;
+    if (ORDER_PRECISE) {
+        rest(w->runtime, f);
+        return;
     }
-    w->spares[have] = f;
-    store_relaxed(&w->spare_count, have + 1);
+    if (unlikely(load_relaxed(&w->spare_count) == WORKER_SPARES)) spares_halve(w);
+    keep(w, f);
 }
 
 noinline bool spare_have_slow(struct worker *w)
 {
     struct fiber *f = spare_get(w);
-    if (f) spare_put(w, f);
-    return f;
+    if (!f) return false;
+    context_bury(&f->context);
+    keep(w, f);
+    return true;
 }
 
 void spare_trim(struct worker *w)

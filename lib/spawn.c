@@ -27,6 +27,7 @@ void weft_spawn(weft_task *storage, weft_fn *fn, void *arg)
     struct fiber *f = w->fiber;
     struct task  *task = of(storage);
     task_init(task, f->node, NODE_TASK, fn, arg);
+    order_renew(task);
     worker_count_one(&w->count.spawned);
     if (unlikely(f->root) || unlikely(!deque_push_fast(&w->deque, task))) spawn_slow(w, task);
     else if (unlikely(load_relaxed(&w->asked))) work_answer(w);
@@ -92,6 +93,7 @@ noinline int spawn_await(struct task *task)
         park_wait(&waiter, publish_await, task);
     }
     if (unlikely(load_relaxed(&task->node.reason))) cancel_settle(cancel_runtime(&task->node), &task->node);
+    order_acquire(task);
     return task->node.result;
 }
 
@@ -124,7 +126,10 @@ int weft_await(weft_task *storage)
     /* Neither of the short ways may be gone for ever; at the end of the budget others run. */
     if (unlikely(--w->budget < 0) && worker_look(w)) return spawn_await(task);
     uintptr_t state = load_acquire(&task->node.state); /* pairs with spawn_ended */
-    if (state == TASK_DONE && likely(!load_relaxed(&task->node.reason))) return task->node.result;
+    if (state == TASK_DONE && likely(!load_relaxed(&task->node.reason))) {
+        order_acquire(task);
+        return task->node.result;
+    }
     struct fiber *f = w->fiber;
     if (unlikely(state) || unlikely(!take_in_place(w, f, task))) return spawn_await(task);
     if (unlikely(load_relaxed(&w->asked))) work_answer(w);
@@ -155,7 +160,9 @@ bool weft_take(weft_task *storage)
 
 bool weft_done(const weft_task *storage)
 {
-    return load_acquire(&of(storage)->node.state) == TASK_DONE; /* pairs with spawn_ended */
+    bool done = load_acquire(&of(storage)->node.state) == TASK_DONE; /* pairs with spawn_ended */
+    if (done) order_acquire(of(storage));
+    return done;
 }
 
 /* ---- awaiting one of many ------------------------------------------------ */
@@ -244,5 +251,6 @@ int weft_await_any(weft_task *const tasks[], size_t size, weft_time deadline)
     int outcome = wait_for(&any.waiter, deadline, register_all, &any);
     take_back(&any);
     if (any.slots != few) free(any.slots);
+    if (outcome >= 0) order_acquire(tasks[outcome]);
     return outcome;
 }

@@ -4,6 +4,7 @@
 #define WEFT_SPAWN_H
 
 #include "cancel.h"
+#include "order.h"
 #include "team.h"
 
 void spawn_wake(uintptr_t state);
@@ -16,6 +17,7 @@ static always_inline void spawn_ended(struct weft_runtime *runtime, struct task 
 {
     cancel_leave(runtime, &task->node);
     task->node.result = result;
+    order_release(task);
     /* acq_rel: release pairs with the acquire in weft_await and weft_done, which see
      * what the task did; acquire pairs with publish_await, for the waiter.  The task is
      * not touched after. */

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "stack.h"
 #include "lock.h"
+#include "order.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -131,10 +132,12 @@ char *stack_get(struct stack_pool *pool, bool *canary)
 {
     lock_take(&pool->lock);
     struct stack_slab *slab = pool->cold;
+    order_hide(); /* its tasks are not ordered after whoever maps the slab */
     if (!slab && (slab = slab_make(pool))) {
         pool->cold = slab;
         slab->listed = true;
     }
+    order_show();
     if (!slab) {
         lock_drop(&pool->lock);
         return NULL;

@@ -94,13 +94,14 @@ struct weft_runtime {
     struct worker *workers;
     unsigned       count;
     bool           seeded;
+    bool           one_root;            /* all its tasks are on one, which is its one worker */
     void (*loop)(struct context *from); /* at the base of each fiber (worker_loop) */
     void (*run)(struct task *task);     /* runs a task from the loop to its end, and sees to who awaits it */
     bool (*stuck)(
         struct weft_runtime *runtime); /* nothing can happen any more: says so, and frees who can be; NULL: no */
     struct stack_pool stacks;
-    Atomic(uint32_t)  spare_lock; /* of the fibers that no worker keeps */
-    ready_t           spare_list;
+    Atomic(uint32_t)  spare_lock;             /* of the fibers that no worker keeps */
+    ready_t           spare_list, spare_last; /* last: of a queue (SPARES_RESTING) */
     Atomic(uint32_t)  spare_count;
     Atomic(uint32_t)  starving;  /* workers that look for a stack in vain */
     Atomic(uint64_t)  fibers;    /* made and not ended */

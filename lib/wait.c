@@ -86,6 +86,7 @@ int wait_for(struct waiter *w, weft_time deadline, wait_unlock *unlock, void *ar
     worker_suspend(worker_self(), then_wait, w);
     /* Also after it has expired: then_wait may hold the lock still. */
     if (w->timed) timers_stop(&w->timer);
+    if (ORDER_PRECISE && w->outcome < 0) cancel_reason(w->fiber->node); /* the canceller was seen */
     return w->outcome;
 }
 

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "worker.h"
+#include "order.h"
 #include "search.h"
 #include "spare.h"
 #include "symbol.h"
@@ -34,6 +35,19 @@ static always_inline void arrive(struct worker *w)
     if (unlikely(root) && root_leave(root)) work_ready(w->runtime, root_ready(root));
 }
 
+/* In the leaver's name, and in that of who goes on: what a task of a root did is seen by the root's next. */
+static always_inline void release_root(const struct fiber *f)
+{
+    if (f->root) order_release(f->root);
+    else if (f->runtime->one_root) order_release(f->runtime);
+}
+
+static always_inline void acquire_root(const struct fiber *f)
+{
+    if (f->root) order_acquire(f->root);
+    else if (f->runtime->one_root) order_acquire(f->runtime);
+}
+
 static noinline void wait_while_held(struct fiber *f)
 {
     /* acquire: pairs with the release in inspect.c; whoever looked at the fiber is done. */
@@ -63,8 +77,10 @@ static always_inline void switch_to(struct worker *w, struct fiber *to, worker_t
     /* acquire: pairs with unhold in inspect.c; whoever looked at the fiber is done. */
     if (unlikely(load_acquire(&to->held))) wait_while_held(to);
     worker_count_one(&w->count.switches);
+    release_root(from);
     context_switch(left, to->current);
     arrive(worker_self());
+    acquire_root(from);
 }
 
 /* Leaves for `item`, or, if that has no fiber of its own, for the loop of a spare one. */
@@ -150,7 +166,9 @@ static always_inline void run(struct fiber *f, struct task *task, struct root *r
         f->root = root;
         spare_set_floor(f);
     }
+    acquire_root(f);
     f->runtime->run(task);
+    release_root(f);
     f->node = NULL;
     if (unlikely(f->root)) {
         root = f->root;
@@ -200,11 +218,17 @@ void worker_loop(struct context *from)
         struct worker *w = worker_self();
         struct fiber  *f = w->fiber;
         ready_t        item = w->stash;
+        struct fiber  *rested = NULL; /* where the next task begins, if not here (SPARES_RESTING) */
+        bool           used = false;
         w->stash = 0;
         /* A task that ends has come back to the stack it began on, so f stays, but not the worker. */
         for (;; w = worker_self(), item = 0) {
             if (unlikely(w->poll_due)) poll_now(w);
             if (!item && !(item = work_pick(w)) && !(item = search_work(w))) break;
+            if (ORDER_PRECISE && used && ready_kind(item) != READY_FIBER && (rested = spare_get(w))) {
+                w->stash = item;
+                break;
+            }
             struct root *root = NULL;
             if (unlikely(ready_kind(item) == READY_ROOT)) {
                 root = root_of(item);
@@ -226,8 +250,11 @@ void worker_loop(struct context *from)
             if (!item) continue;
             if (ready_kind(item) == READY_FIBER) break;
             run(f, task_of(item), root);
+            used = true;
         }
-        if (item) {
+        if (ORDER_PRECISE && rested) {
+            switch_to(w, rested, then_spare, NULL);
+        } else if (item) {
             switch_to(w, fiber_of(item), then_spare, NULL);
         } else { /* the runtime is closed */
             w->fiber = NULL;
