@@ -20,6 +20,7 @@ void test_wait_begin(struct test_wait *wait, test_wait_call *call, void *object,
     *wait = (struct test_wait){.call = call, .object = object, .deadline = deadline};
     weft_spawn(&wait->task, run_wait, wait);
     task_until(wait->begun);
+    if (TEST_CHAOS) test_wait_settle(); /* others may be let run before it waits */
 }
 
 int test_wait_end(struct test_wait *wait)

@@ -205,7 +205,7 @@ static int unlock_often(void *arg)
     }
     uint64_t before = switches();
     test_wait_settle();
-    task_check(switches() > before);
+    if (!TEST_CHAOS) task_check(switches() > before); /* else it may have run in between */
     task_check(switches() < before + SOME);
     weft_mutex_unlock(&mutex);
     for (int i = 0; i < SOME; i++) task_check(test_wait_end(&waits[i]) == 0);
