@@ -1,5 +1,6 @@
 #include "blocking.h"
 #include "lock.h"
+#include "order.h"
 #include "park.h"
 #include "search.h"
 
@@ -47,24 +48,41 @@ static struct blocking_call *take_call(struct crew *c)
     return call;
 }
 
+/* For ThreadSanitizer the caller itself calls, on a stack where others have called before.  To be ordered after none of
+ * them it has, to be precise, a thread of its own, unless calls queue. */
+static void run_call(struct thread *t, struct blocking_call *call)
+{
+    if (!call->context) {
+        call->run(call);
+        return;
+    }
+    void *self = context_pose(call->context);
+    order_acquire(t); /* pairs with the release below, and with thread_main */
+    call->run(call);
+    order_release(t);
+    context_unpose(self);
+}
+
 static void *thread_main(void *arg)
 {
     struct thread *t = arg;
     struct crew   *c = t->crew;
     t->number = platform_thread_id();
+    order_thread(t);
     lock_take(&c->lock);
     for (bool idled = false;;) {
         struct blocking_call *call = take_call(c);
         if (call) {
             lock_drop(&c->lock);
-            call->run(call);
+            run_call(t, call);
             call->done(call);
             lock_take(&c->lock);
             c->pending--;
             idled = false;
+            if (ORDER_PRECISE && c->threads > c->pending) break; /* see run_call */
             continue;
         }
-        if (c->closed || idled) break;
+        if (c->closed || idled || ORDER_PRECISE) break;
         uint32_t calls = load_relaxed(&c->calls);
         c->idle++;
         search_park();
@@ -86,15 +104,32 @@ static void *thread_main(void *arg)
     return NULL;
 }
 
+static struct thread *make_thread(void)
+{
+    order_hide(); /* who frees it is not ordered after this */
+    struct thread *t = malloc(sizeof *t);
+    order_show();
+    return t;
+}
+
+static void free_thread(struct thread *t)
+{
+    order_hide();
+    free(t);
+    order_show();
+}
+
 /* With the lock held. */
 static bool start_thread(struct crew *c)
 {
-    struct thread *t = malloc(sizeof *t);
+    struct thread *t = make_thread();
     if (!t) return false;
     t->crew = c;
-    bool started = platform_thread_start(&t->id, THREAD_STACK, thread_main, t) == 0;
+    void *self = context_pose(NULL); /* it serves many, and is not ordered after the one that it is started for */
+    bool  started = platform_thread_start(&t->id, THREAD_STACK, thread_main, t) == 0;
+    context_unpose(self);
     if (started) c->threads++;
-    else free(t);
+    else free_thread(t);
     return started;
 }
 
@@ -104,7 +139,7 @@ static void join_ended(struct thread *t)
         struct thread *next = t->next;
         pthread_join((pthread_t)t->id, NULL);
         search_thread_ended(t->number);
-        free(t);
+        free_thread(t);
         t = next;
     }
 }
@@ -115,7 +150,10 @@ static struct blocking *get(struct weft_runtime *rt)
 {
     struct blocking *b = load_acquire(&rt->blocking), *none = NULL; /* pairs with the release below */
     if (b) return b;
-    if (!(b = calloc(1, sizeof *b))) return NULL;
+    order_hide(); /* as in make_thread */
+    b = calloc(1, sizeof *b);
+    order_show();
+    if (!b) return NULL;
     for (int i = 0; i < BLOCKING_KINDS; i++) b->crews[i].last = &b->crews[i].first;
     if (cas_acq_rel(&rt->blocking, &none, b)) return b;
     free(b);
@@ -192,7 +230,11 @@ int blocking_call(enum blocking_kind kind, weft_fn *fn, void *arg)
     };
     struct worker *w = worker_self();
     if (!w) return fn(arg);
-    struct call c = {.call = {.run = run, .done = done}, .fn = fn, .arg = arg, .runtime = w->runtime, .kind = kind};
+    struct call c = {.call = {.context = w->fiber->current, .run = run, .done = done},
+                     .fn = fn,
+                     .arg = arg,
+                     .runtime = w->runtime,
+                     .kind = kind};
     worker_count_one(&w->count.blocking_calls);
     park_init(&c.waiter, &kinds[kind], (const void *)fn);
     park_wait(&c.waiter, publish, &c);
@@ -237,5 +279,7 @@ void blocking_stop(struct weft_runtime *rt)
             spin_pause(&tries);
         }
     }
+    order_hide(); /* as in get */
     free(b);
+    order_show();
 }

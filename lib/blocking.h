@@ -14,6 +14,7 @@ enum blocking_kind { BLOCKING_CALLS, BLOCKING_FILES, BLOCKING_NAMES, BLOCKING_KI
 /* One call, in the caller's memory until `done`, which runs on the thread, has been called. */
 struct blocking_call {
     struct blocking_call *next;
+    struct context       *context; /* in whose name it runs (context_pose); NULL: in the thread's own */
     void (*run)(struct blocking_call *call);
     void (*done)(struct blocking_call *call);
 };

@@ -51,37 +51,62 @@ static Atomic(int) tsan_contexts;
 #define TSAN_NO_SYNC 1u
 #define TSAN_SWITCH  (ORDER_PRECISE ? TSAN_NO_SYNC : 0u)
 
-/* A new context knows what its maker knows.  To be precise all are made by one that knows no more than what was
- * before the first; otherwise whoever first runs in it would be ordered after the task that ran where it was made.
- * And it knows what the last user of the stack knew, whose frames lie there. */
-static void *tsan_make(void *stack)
+static Atomic(uint32_t) nobody_lock;
+static Atomic(void *)   nobody;
+
+/* A new context knows what its maker knows.  To be precise all are made by nobody; otherwise whoever first runs in it would
+ * be ordered after the task that ran where it was made.  And it knows what the last user of the stack knew, whose frames
+ * lie there. */
+static void tsan_make(struct context *c)
 {
-    static Atomic(uint32_t) lock;
-    static void            *origin;
-    if (!ORDER_PRECISE) return __tsan_create_fiber(0);
-    void *self = __tsan_get_current_fiber();
-    lock_take(&lock);
-    if (!origin) origin = __tsan_create_fiber(0);
-    __tsan_switch_to_fiber(origin, TSAN_NO_SYNC);
-    void *made = __tsan_create_fiber(0);
-    __tsan_switch_to_fiber(made, TSAN_NO_SYNC);
-    order_acquire(stack);
-    __tsan_switch_to_fiber(self, TSAN_NO_SYNC);
-    lock_drop(&lock);
-    return made;
+    void *self = context_pose(NULL);
+    c->tsan = __tsan_create_fiber(0);
+    context_unpose(self);
+    if (!ORDER_PRECISE) return;
+    self = context_pose(c);
+    order_acquire(c->low);
+    context_unpose(self);
 }
 
-static void tsan_end(void *fiber, void *stack)
+static void tsan_end(struct context *c)
 {
     if (ORDER_PRECISE) {
-        void *self = __tsan_get_current_fiber();
-        __tsan_switch_to_fiber(fiber, TSAN_NO_SYNC);
-        order_release(stack);
-        __tsan_switch_to_fiber(self, TSAN_NO_SYNC);
+        void *self = context_pose(c);
+        order_release(c->low);
+        context_unpose(self);
     }
-    __tsan_destroy_fiber(fiber);
+    __tsan_destroy_fiber(c->tsan);
 }
 #endif
+
+void *context_pose(struct context *as)
+{
+#ifdef TSAN
+    if (ORDER_PRECISE) {
+        void *before = __tsan_get_current_fiber();
+        if (!as) {
+            lock_take(&nobody_lock);
+            if (!load_relaxed(&nobody)) store_relaxed(&nobody, __tsan_create_fiber(0));
+        }
+        __tsan_switch_to_fiber(as ? as->tsan : load_relaxed(&nobody), TSAN_NO_SYNC);
+        return before;
+    }
+#endif
+    (void)as;
+    return NULL;
+}
+
+void context_unpose(void *before)
+{
+#ifdef TSAN
+    if (ORDER_PRECISE) {
+        bool was_nobody = __tsan_get_current_fiber() == load_relaxed(&nobody);
+        __tsan_switch_to_fiber(before, TSAN_NO_SYNC);
+        if (was_nobody) lock_drop(&nobody_lock);
+    }
+#endif
+    (void)before;
+}
 
 #if __has_include(<valgrind/valgrind.h>)
 #include <valgrind/valgrind.h>
@@ -243,7 +268,7 @@ static void begin(struct context *c)
         base_die("ThreadSanitizer holds no more than %d tasks and generators that have begun and wait; use fewer in "
                  "this build",
                  TSAN_CONTEXTS);
-    c->tsan = tsan_make(c->low);
+    tsan_make(c);
 #endif
     (void)c;
 }
@@ -332,7 +357,7 @@ void context_end(struct context *c)
 #endif
 #ifdef TSAN
     if (c->tsan) {
-        tsan_end(c->tsan, c->low);
+        tsan_end(c);
         sub_relaxed(&tsan_contexts, 1);
     }
 #endif

@@ -46,6 +46,12 @@ struct context *context_switch(struct context *from, struct context *to);
  * or this version of jump_fcontext is not known. */
 const void *context_saved(const struct context *c);
 
+/* For ThreadSanitizer, in the build of order.h: what the calling thread does between these is done in the name of `as`,
+ * which has been left, and which nobody goes on with meanwhile.  NULL: in nobody's, who knows no more than what was before
+ * the first time; by one thread at a time, and with no switch in between.  Takes what the other has returned. */
+void *context_pose(struct context *as);
+void  context_unpose(void *before);
+
 /* context_switch, then then(a, b), whose result it returns: for two that pass control to and fro all the time. */
 typedef int context_then(void *a, void *b);
 int         context_pass(struct context *from, struct context *to, context_then *then, void *a, void *b);

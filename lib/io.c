@@ -2,6 +2,7 @@
 #include "io.h"
 #include "blocking.h"
 #include "lock.h"
+#include "order.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -29,6 +30,9 @@
  * try (epoll(7)).  This does not hold when the end of the stream has been reported, which is reported once.
  *
  * A plain thread polls the descriptor itself, and an eventfd by which weft_close wakes it.
+ *
+ * ThreadSanitizer knows the system calls that transfer, and what they order; each is made by the caller, or in its name
+ * (blocking.c).  What serves waiting is hidden from it.
  */
 
 enum { OUTCOME_READY, OUTCOME_CLOSED };
@@ -185,13 +189,23 @@ static bool lived_on(struct descriptor *d, uint32_t life)
     return load_relaxed(&d->life) == life;
 }
 
+/* For a call that finds the descriptor closed. */
+static int was_closed(const struct descriptor *d)
+{
+    order_acquire(d); /* pairs with weft_close */
+    return -EBADF;
+}
+
 static int thread_poll(int fd, struct descriptor *d, uint32_t life, short events, weft_time deadline)
 {
     if (deadline == 0) return -EAGAIN;
     int64_t now = platform_clock();
     if (deadline <= now) return -ETIMEDOUT;
     int64_t          left = deadline == WEFT_NEVER ? -1 : deadline - now;
-    struct io_thread me = {.event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    struct io_thread me;
+    order_hide(); /* weft_close, which writes to it, is not ordered before its end */
+    me.event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    order_show();
     if (me.event < 0) return -errno;
     spin_take(&d->lock);
     bool alive = lived_on(d, life);
@@ -212,8 +226,10 @@ static int thread_poll(int fd, struct descriptor *d, uint32_t life, short events
         alive = lived_on(d, life);
         spin_drop(&d->lock, 0);
     }
+    order_hide();
     close(me.event);
-    return alive ? result : -EBADF;
+    order_show();
+    return alive ? result : was_closed(d);
 }
 
 static int enlist(struct weft_runtime *rt, int fd, struct descriptor *d, uint32_t life)
@@ -226,7 +242,7 @@ static int enlist(struct weft_runtime *rt, int fd, struct descriptor *d, uint32_
         error = poller_add(&rt->poller, fd, data_of(fd, life));
         if (!error) store_relaxed(&d->registered, rt->serial);
     } else {
-        error = -EBADF;
+        error = was_closed(d);
     }
     spin_drop(&d->lock, 0);
     return error;
@@ -261,7 +277,7 @@ static noinline int wait_ready(int fd, struct descriptor *d, struct moment befor
     bool news = (in && load_relaxed(&d->change[DESCRIPTOR_IN]) != before.change[DESCRIPTOR_IN]) ||
                 (out && load_relaxed(&d->change[DESCRIPTOR_OUT]) != before.change[DESCRIPTOR_OUT]);
     if (news || !lived_on(d, before.life)) {
-        int result = lived_on(d, before.life) ? 0 : -EBADF;
+        int result = lived_on(d, before.life) ? 0 : was_closed(d);
         spin_drop(&d->lock, 0);
         return result;
     }
@@ -281,7 +297,7 @@ static noinline int wait_ready(int fd, struct descriptor *d, struct moment befor
     }
     if (outcome < 0) return outcome;
     /* It may have been closed, and used again, since this one was woken to try. */
-    return outcome == OUTCOME_CLOSED || !lived_on(d, before.life) ? -EBADF : 0;
+    return outcome == OUTCOME_CLOSED || !lived_on(d, before.life) ? was_closed(d) : 0;
 }
 
 /* ---- calls under way ------------------------------------------------------- */
@@ -348,7 +364,7 @@ static int run_file_call(void *arg)
 {
     struct file_call *call = arg;
     if (!begin_call(call->descriptor, call->life)) {
-        call->result = -EBADF;
+        call->result = was_closed(call->descriptor);
     } else {
         call->result = blocking_transfer(call->transfer);
         end_call(call->descriptor);
@@ -360,6 +376,7 @@ static ssize_t nowait(const struct transfer *t)
 {
     struct iovec part = {t->bytes, t->size};
     ssize_t      n;
+    if (ORDER_PRECISE) return -EOPNOTSUPP; /* the sanitizer does not know these calls */
     do n = t->out ? pwritev2(t->fd, &part, 1, t->offset, RWF_NOWAIT) : preadv2(t->fd, &part, 1, t->offset, RWF_NOWAIT);
     while (n < 0 && errno == EINTR);
     return n < 0 ? -errno : n;
@@ -454,7 +471,7 @@ static always_inline ssize_t try_once(const struct transfer *t, struct descripto
 {
     ssize_t n;
     do {
-        if (unlikely(!begin_call(d, life))) return -EBADF;
+        if (unlikely(!begin_call(d, life))) return was_closed(d);
         n = try_here(t, d);
         end_call(d);
     } while (unlikely(n == TAKEN_FOR_ANOTHER));
@@ -519,7 +536,7 @@ static ssize_t at_offset(const struct transfer *t)
     struct worker *w = worker_self();
     if (w) worker_spend_more(w, IO_CALLS);
     uint32_t life = now_of(d).life;
-    if (!begin_call(d, life)) return -EBADF;
+    if (!begin_call(d, life)) return was_closed(d);
     ssize_t n = try_file(t, d);
     end_call(d);
     return n == MAY_BLOCK ? by_thread(t, d, life) : n;
@@ -585,7 +602,7 @@ ssize_t weft_write_full(int fd, const void *buf, size_t count, weft_time deadlin
 /* Other things' flags stay as they are. */
 static int make_nonblocking(int fd, struct descriptor *d)
 {
-    if (!begin_call(d, now_of(d).life)) return -EBADF;
+    if (!begin_call(d, now_of(d).life)) return was_closed(d);
     int flags = fcntl(fd, F_GETFL), error = 0;
     if (flags < 0) error = -errno;
     else if (flags & O_NONBLOCK) error = 0;
@@ -608,7 +625,7 @@ int weft_accept(int fd, struct sockaddr *address, socklen_t *length, weft_time d
     if (w) worker_spend_more(w, IO_CALLS);
     for (;;) {
         struct moment before = now_of(d);
-        if (!begin_call(d, before.life)) return -EBADF;
+        if (!begin_call(d, before.life)) return was_closed(d);
         int accepted = accept4(fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
         end_call(d);
         if (accepted >= 0) {
@@ -644,7 +661,7 @@ int weft_accept(int fd, struct sockaddr *address, socklen_t *length, weft_time d
 /* 0: it is connected; a negative errno; -EINPROGRESS, -EAGAIN: not yet. */
 static int try_connect(int fd, const struct sockaddr *address, socklen_t length, struct descriptor *d, uint32_t life)
 {
-    if (!begin_call(d, life)) return -EBADF;
+    if (!begin_call(d, life)) return was_closed(d);
     int error = connect(fd, address, length) == 0 ? 0 : -errno;
     end_call(d);
     return error == -EINTR || error == -EALREADY ? -EINPROGRESS : error;
@@ -655,7 +672,7 @@ static int try_connected(int fd, struct descriptor *d, uint32_t life)
     struct pollfd polled = {.fd = fd, .events = POLLOUT};
     int           error = 0;
     socklen_t     size = sizeof error;
-    if (!begin_call(d, life)) return -EBADF;
+    if (!begin_call(d, life)) return was_closed(d);
     if (poll(&polled, 1, 0) <= 0) error = -EINPROGRESS;
     else error = getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? -error : -errno;
     end_call(d);
@@ -695,7 +712,7 @@ int weft_poll(int fd, short events, weft_time deadline)
     for (;;) {
         struct moment before = now_of(d);
         struct pollfd polled = {.fd = fd, .events = events};
-        if (!begin_call(d, before.life)) return -EBADF;
+        if (!begin_call(d, before.life)) return was_closed(d);
         int n = poll(&polled, 1, 0);
         end_call(d);
         if (n < 0 && errno == EINTR) continue;
@@ -772,10 +789,12 @@ int weft_close(int fd)
 {
     struct descriptor *d = descriptor_get(fd);
     if (!d) return close_now(fd); /* without an entry nobody waits */
+    order_release(d);             /* pairs with was_closed */
     spin_take(&d->lock);
     struct wait_entry *in = wait_claim_all(&d->waiting[DESCRIPTOR_IN]),
                       *out = wait_claim_all(&d->waiting[DESCRIPTOR_OUT]);
     uint64_t one = 1;
+    order_hide(); /* those who wait have used it, and are not ordered before this */
     for (struct io_thread *t = d->threads; t; t = t->next)
         while (write(t->event, &one, sizeof one) < 0 && errno == EINTR) {
         }
@@ -790,6 +809,7 @@ int weft_close(int fd)
     store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);
     store_relaxed(&d->registered, 0);
     int error = close_now(fd); /* with the lock held: nobody gets the number sooner */
+    order_show();
     sub_acq_rel(&d->calls, DESCRIPTOR_CLOSING);
     spin_drop(&d->lock, 0);
     wait_wake_all(in, OUTCOME_CLOSED);

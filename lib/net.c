@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "blocking.h"
 #include "io.h"
+#include "order.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -28,8 +29,10 @@ struct lookup {
 static void let_go(struct lookup *l)
 {
     if (sub_acq_rel(&l->holders, 1) > 1) return; /* acq_rel: pairs with itself; the last one sees what the other did */
+    order_hide();                                /* of the two neither is ordered after the other */
     if (l->found) freeaddrinfo(l->found);
     free(l);
+    order_show();
 }
 
 static int error_of(int code)
@@ -58,7 +61,9 @@ static int ask(struct lookup *l, bool numbers)
 static void run(struct blocking_call *call)
 {
     struct lookup *l = container_of(call, struct lookup, call);
+    order_hide();
     l->error = error_of(ask(l, false));
+    order_show();
 }
 
 static void done(struct blocking_call *call)

@@ -1,6 +1,7 @@
 #include "order.h"
 
 #if ORDER_PRECISE
+#include <errno.h>
 #include <stdlib.h>
 
 /* Of the sanitizer's runtime, which gcc and clang have in common. */
@@ -11,6 +12,9 @@ void __tsan_write_range(void *begin, unsigned long size);
 void __tsan_atomic64_store(volatile uint64_t *word, uint64_t value, int order);
 void AnnotateIgnoreWritesBegin(const char *file, int line);
 void AnnotateIgnoreWritesEnd(const char *file, int line);
+void AnnotateBenignRaceSized(const char *file, int line, const volatile void *begin, size_t size, const char *what);
+void AnnotateIgnoreSyncBegin(const char *file, int line);
+void AnnotateIgnoreSyncEnd(const char *file, int line);
 
 void order_release(const void *object)
 {
@@ -28,15 +32,23 @@ void order_acquire(const void *object)
     __tsan_acquire((void *)object);
 }
 
+void order_thread(const void *object)
+{
+    AnnotateBenignRaceSized(__FILE__, __LINE__, &errno, sizeof errno, "errno");
+    __tsan_release((void *)object);
+}
+
 /* Reads are ignored with the writes. */
 void order_hide(void)
 {
+    AnnotateIgnoreSyncBegin(__FILE__, __LINE__);
     AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
 }
 
 void order_show(void)
 {
     AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+    AnnotateIgnoreSyncEnd(__FILE__, __LINE__);
 }
 
 /* A block of its own for each, as what the sanitizer knows of a block ends with it. */

@@ -22,9 +22,14 @@ void order_release(const void *object);
 void order_renew(void *object);
 void order_acquire(const void *object);
 
-/* Between these nothing that the caller touches is judged, and memory that is allocated is as good as new. */
+/* Between these nothing that the caller touches is judged, no system call orders anything, and memory that is allocated
+ * is as good as new. */
 void order_hide(void);
 void order_show(void);
+
+/* By a thread that tasks will run on: who acquires the object is ordered after its beginning, when its thread-locals were
+ * written, and its errno is the own of whoever runs on it. */
+void order_thread(const void *object);
 
 /* What one sender has done before it sent one element; it travels with the element. */
 typedef struct order_mark {
@@ -74,6 +79,11 @@ static always_inline void order_renew(void *object)
 }
 
 static always_inline void order_acquire(const void *object)
+{
+    (void)object;
+}
+
+static always_inline void order_thread(const void *object)
 {
     (void)object;
 }

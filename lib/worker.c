@@ -25,7 +25,8 @@ static noinline void poll_now(struct worker *w)
 /* On the next stack: the fiber that was left is saved now, so it may be published. */
 static always_inline void arrive(struct worker *w)
 {
-    struct root  *root = w->left_root; /* left may be gone after then */
+    struct root *root = w->left_root; /* left may be gone after then */
+    order_acquire(w);                 /* pairs with worker_main, which is this thread's */
     struct fiber *left = load_relaxed(&w->left);
     store_release(&w->left, NULL); /* pairs with inspect.c: the context is saved */
     chaos_point();
@@ -299,6 +300,7 @@ void worker_main(struct worker *w)
     w->signal_stack = stack_signal_begin();
     context_thread(&w->thread);
     worker_here = w;
+    order_thread(w);
     w->fiber = spare_get(w);
     w->then = then_nothing;
     context_switch(&w->thread, &w->fiber->context);
