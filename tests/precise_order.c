@@ -3,10 +3,14 @@
  * All that they share is plain: a promise that the sanitizer is not told of is a report, and a report fails the test
  * when it ends.
  */
-#include "support.h"
+#include "support_io.h"
 
+#include <ctype.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* On 1, 2 and 4 workers, on one root, with a seed. */
 static void assert_clean(weft_fn *fn)
@@ -790,6 +794,346 @@ static void generators_are_clean(void **state)
     assert_clean(generators);
 }
 
+/* ---- input and output ----------------------------------------------------- */
+
+struct mail {
+    int ends[2];
+    int letter[100]; /* written before the byte that says so */
+    int closed_by;
+};
+
+static int write_letters(void *arg)
+{
+    struct mail *mail = arg;
+
+    for (int i = 0; i < 100; i++) {
+        mail->letter[i] = i + 1;
+        char byte = (char)i;
+        task_check(weft_write(mail->ends[1], &byte, 1, WEFT_NEVER) == 1);
+    }
+    return 0;
+}
+
+static int read_letters(void *arg)
+{
+    struct mail *mail = arg;
+
+    for (int i = 0; i < 100; i++) {
+        char byte = -1;
+        task_check(weft_read(mail->ends[0], &byte, 1, WEFT_NEVER) == 1 && byte == i);
+        task_check(mail->letter[i] == i + 1);
+    }
+    return 0;
+}
+
+static int letters(void *arg)
+{
+    static const enum test_link links[] = {TEST_PIPE, TEST_PIPE_NONBLOCK, TEST_FIFO, TEST_UNIX, TEST_TCP};
+
+    (void)arg;
+    for (size_t i = 0; i < TEST_LENGTH(links); i++) {
+        for (int threads = 0; threads < 4; threads++) {
+            struct mail mail = {.closed_by = 0};
+            test_side   writer, reader;
+            test_link_make(mail.ends, links[i]);
+            test_side_start(&reader, threads & 1, read_letters, &mail);
+            test_side_start(&writer, threads & 2, write_letters, &mail);
+            test_side_end(&reader);
+            test_side_end(&writer);
+            for (int k = 0; k < 2; k++) task_check(weft_close(mail.ends[k]) == 0);
+        }
+    }
+    return 0;
+}
+
+/* The sender's message is read in its name, the receiver's written. */
+static int send_parcel(void *arg)
+{
+    const int    *ends = arg;
+    struct large  large;
+    struct iovec  part = {&large, sizeof large};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+
+    for (int i = 0; i < 20; i++) {
+        for (int k = 0; k < 50; k++) large.bytes[k] = i;
+        if (i % 2) task_check(weft_sendmsg(ends[1], &message, 0, WEFT_NEVER) == sizeof large);
+        else task_check(weft_write_full(ends[1], &large, sizeof large, WEFT_NEVER) == sizeof large);
+    }
+    return 0;
+}
+
+static int messages(void *arg)
+{
+    struct large  large = {{0}};
+    struct iovec  part = {&large, sizeof large};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    int           ends[2];
+    weft_task     task;
+
+    (void)arg;
+    test_link_make(ends, TEST_PACKET);
+    weft_spawn(&task, send_parcel, ends);
+    for (int i = 0; i < 20; i++) {
+        task_check(weft_poll(ends[0], POLLIN, WEFT_NEVER) > 0);
+        if (i % 3) task_check(weft_recvmsg(ends[0], &message, 0, WEFT_NEVER) == sizeof large);
+        else task_check(weft_read(ends[0], &large, sizeof large, WEFT_NEVER) == sizeof large);
+        task_check(large.bytes[0] == i && large.bytes[49] == i);
+    }
+    weft_await(&task);
+    for (int k = 0; k < 2; k++) weft_close(ends[k]);
+    return 0;
+}
+
+static int until_closed(void *arg)
+{
+    struct mail *mail = arg;
+    char         bytes[8];
+
+    task_check(weft_read(mail->ends[0], bytes, sizeof bytes, WEFT_NEVER) == -EBADF);
+    task_check(mail->closed_by == 7);
+    return 0;
+}
+
+static int closing(void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < 6; i++) {
+        struct mail mail = {.closed_by = 0};
+        test_side   sides[3];
+        test_link_make(mail.ends, i % 2 ? TEST_TCP : TEST_PIPE);
+        for (int k = 0; k < 3; k++) test_side_start(&sides[k], k == 0, until_closed, &mail);
+        test_let_run();
+        weft_sleep(weft_now() + 2 * WEFT_MS);
+        mail.closed_by = 7;
+        task_check(weft_close(mail.ends[0]) == 0);
+        for (int k = 0; k < 3; k++) test_side_end(&sides[k]);
+        weft_close(mail.ends[1]);
+    }
+    return 0;
+}
+
+struct served {
+    int  listener;
+    char port[8];
+};
+
+static int serve_one(void *arg)
+{
+    int  fd = *(const int *)arg;
+    char byte;
+
+    while (weft_read(fd, &byte, 1, WEFT_NEVER) == 1) task_check(weft_write(fd, &byte, 1, WEFT_NEVER) == 1);
+    return weft_close(fd);
+}
+
+static int serve(void *arg)
+{
+    struct served *s = arg;
+    weft_scope     scope;
+    int            fd;
+
+    task_check(weft_scope_open(&scope, NULL) == 0);
+    while ((fd = weft_accept(s->listener, NULL, NULL, WEFT_NEVER)) >= 0)
+        weft_scope_go(&scope, serve_one, &fd, sizeof fd);
+    task_check(fd == -EBADF);
+    return weft_scope_close(&scope);
+}
+
+static int ask_server(void *arg)
+{
+    struct served *s = arg;
+
+    /* One that gives up is not waited for by the look-up. */
+    int fd = weft_tcp_connect("localhost", s->port, 0);
+    if (fd >= 0) weft_close(fd);
+    fd = weft_tcp_connect("127.0.0.1", s->port, WEFT_NEVER);
+    task_check(fd >= 0);
+    for (char i = 0; i < 10; i++) {
+        char byte = -1;
+        task_check(weft_write(fd, &i, 1, WEFT_NEVER) == 1);
+        task_check(weft_read(fd, &byte, 1, WEFT_NEVER) == 1 && byte == i);
+    }
+    return weft_close(fd);
+}
+
+static int a_server(void *arg)
+{
+    struct served           s;
+    struct sockaddr_storage address;
+    socklen_t               size;
+    weft_task               server, clients[3];
+
+    (void)arg;
+    s.listener = test_listener(&address, &size, 10);
+    test_port(s.listener, s.port);
+    weft_spawn(&server, serve, &s);
+    for (int i = 0; i < 3; i++) weft_spawn(&clients[i], ask_server, &s);
+    for (int i = 0; i < 3; i++) weft_await(&clients[i]);
+    task_check(weft_close(s.listener) == 0);
+    weft_await(&server);
+    return 0;
+}
+
+static int files(void *arg)
+{
+    struct large large;
+    int          fd = test_file();
+
+    (void)arg;
+    memset(&large, 1, sizeof large);
+    task_check(weft_write(fd, &large, sizeof large, WEFT_NEVER) == sizeof large);
+    memset(&large, 2, sizeof large);
+    task_check(weft_pwrite(fd, &large, sizeof large, sizeof large, WEFT_NEVER) == sizeof large);
+    task_check(weft_pread(fd, &large, sizeof large, 0, WEFT_NEVER) == sizeof large);
+    task_check(large.bytes[7] == 0x01010101);
+    task_check(weft_read(fd, &large, sizeof large, WEFT_NEVER) == sizeof large);
+    task_check(large.bytes[7] == 0x02020202);
+    task_check(weft_close(fd) == 0);
+    fd = weft_open("/dev/null", O_RDONLY, 0);
+    task_check(fd >= 0 && weft_close(fd) == 0);
+    return 0;
+}
+
+static void transfers_are_clean(void **state)
+{
+    (void)state;
+    assert_clean(letters);
+    assert_clean(messages);
+    assert_clean(closing);
+    assert_clean(a_server);
+    assert_clean(files);
+}
+
+/* ---- calls that block ----------------------------------------------------- */
+
+struct sum {
+    int       numbers[100];
+    long      result;
+    int       deep;
+    weft_gen *gen;
+};
+
+static int add_numbers(void *arg)
+{
+    struct sum   *sum = arg;
+    volatile long room[200];
+
+    sum->result = 0;
+    for (int i = 0; i < 200; i++) room[i] = i;
+    for (int i = 0; i < 100; i++) sum->result += sum->numbers[i];
+    errno = ENOENT;
+    sum->result += room[1] - 1 + (isupper((unsigned char)*"a") ? 1 : 0);
+    if (sum->deep-- > 0) usleep(100);
+    return 0;
+}
+
+static int in_a_body(weft_gen *self, void *arg)
+{
+    struct sum *sum = arg;
+
+    for (int i = 0; i < 3; i++) {
+        sum->numbers[0]++;
+        task_check(weft_blocking(add_numbers, sum) == 0);
+        weft_gen_yield(self, &sum->result, NULL);
+    }
+    return 0;
+}
+
+static int calls_and_bodies(void *arg)
+{
+    struct sum sum = {.deep = 2};
+    void      *value;
+
+    (void)arg;
+    for (int round = 1; round <= 3; round++) {
+        for (int i = 0; i < 100; i++) sum.numbers[i] = round;
+        task_check(weft_blocking(add_numbers, &sum) == 0 && sum.result == 100L * round);
+    }
+    task_check(weft_gen_create(&sum.gen, in_a_body, &sum, 0) == 0);
+    while (weft_gen_next(sum.gen, &value) == 1) task_check(*(long *)value == sum.numbers[0] + 99 * 3L);
+    weft_gen_destroy(sum.gen);
+    return 0;
+}
+
+/* More than there are threads for the calls, so that they queue, too. */
+static int calls(void *arg)
+{
+    enum { CALLERS = 300 };
+    weft_scope scope;
+
+    (void)arg;
+    task_check(weft_scope_open(&scope, NULL) == 0);
+    for (int i = 0; i < CALLERS; i++) weft_scope_go(&scope, calls_and_bodies, NULL, 0);
+    return weft_scope_close(&scope);
+}
+
+struct told {
+    weft_event event;
+    int        value;
+};
+
+static int tell(void *arg)
+{
+    struct told *told = arg;
+
+    told->value = 4;
+    weft_event_set(&told->event);
+    return 0;
+}
+
+static int tell_from_a_call(void *arg)
+{
+    return weft_blocking(tell, arg);
+}
+
+static int a_call_that_tells(void *arg)
+{
+    struct told told = {.value = 0};
+    weft_task   task;
+
+    (void)arg;
+    weft_spawn(&task, tell_from_a_call, &told);
+    task_check(weft_event_wait(&told.event, WEFT_NEVER) == 0 && told.value == 4);
+    return weft_await(&task);
+}
+
+static void blocking_calls_are_clean(void **state)
+{
+    (void)state;
+    assert_clean(calls);
+    assert_clean(a_call_that_tells);
+}
+
+/* ---- threads' own --------------------------------------------------------- */
+
+static int number_of(void *arg)
+{
+    for (int i = 0; i < 20; i++) {
+        errno = 0;
+        long number = strtol(arg, NULL, 10);
+        task_check(errno == ERANGE && number > 0 && isdigit(*(const unsigned char *)arg));
+        weft_yield();
+    }
+    return 0;
+}
+
+/* What the C library keeps for a thread is the task's that runs there. */
+static int numbers(void *arg)
+{
+    weft_task tasks[4];
+
+    (void)arg;
+    for (int i = 0; i < 4; i++) weft_spawn(&tasks[i], number_of, "99999999999999999999999");
+    for (int i = 0; i < 4; i++) weft_await(&tasks[i]);
+    return 0;
+}
+
+static void thread_locals_are_clean(void **state)
+{
+    (void)state;
+    assert_clean(numbers);
+}
+
 /* ---- threads -------------------------------------------------------------- */
 
 struct asked {
@@ -847,9 +1191,11 @@ static void threads_are_clean(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tasks_are_clean),      cmocka_unit_test(scopes_are_clean),
-        cmocka_unit_test(channels_are_clean),   cmocka_unit_test(shared_state_is_clean),
-        cmocka_unit_test(generators_are_clean), cmocka_unit_test(threads_are_clean),
+        cmocka_unit_test(tasks_are_clean),          cmocka_unit_test(scopes_are_clean),
+        cmocka_unit_test(channels_are_clean),       cmocka_unit_test(shared_state_is_clean),
+        cmocka_unit_test(generators_are_clean),     cmocka_unit_test(transfers_are_clean),
+        cmocka_unit_test(blocking_calls_are_clean), cmocka_unit_test(thread_locals_are_clean),
+        cmocka_unit_test(threads_are_clean),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

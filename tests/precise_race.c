@@ -3,12 +3,13 @@
  * In none of them does the schedule matter: what races is unordered by weft.h, also where one worker happens to
  * run the one after the other.
  */
-#include "support.h"
+#include "support_io.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 static long counter;
 
@@ -392,6 +393,145 @@ static int go_and_count(void *arg)
     return weft_runtime_stop(runtime);
 }
 
+/* ---- input and output ----------------------------------------------------- */
+
+static int call_count(void *arg)
+{
+    return weft_blocking(count, arg);
+}
+
+/* One after the other, as far as the clock goes. */
+static int two_blocking_calls(void *arg)
+{
+    weft_task tasks[2];
+
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        weft_spawn(&tasks[i], call_count, NULL);
+        weft_sleep(weft_now() + 20 * WEFT_MS);
+    }
+    for (int i = 0; i < 2; i++) weft_await(&tasks[i]);
+    return 0;
+}
+
+static int look_up_and_count(void *arg)
+{
+    (void)arg;
+    if (weft_tcp_connect("localhost", "1", WEFT_NEVER) >= 0) abort();
+    racing_count();
+    return 0;
+}
+
+static int after_look_ups(void *arg)
+{
+    weft_task tasks[2];
+
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        weft_spawn(&tasks[i], look_up_and_count, NULL);
+        weft_sleep(weft_now() + 20 * WEFT_MS);
+    }
+    for (int i = 0; i < 2; i++) weft_await(&tasks[i]);
+    return 0;
+}
+
+static int read_then_count(void *arg)
+{
+    char byte;
+
+    weft_read(*(const int *)arg, &byte, 1, WEFT_NEVER);
+    racing_count();
+    return 0;
+}
+
+/* Both wait, and are told by one poller. */
+static int readers_of_two(enum test_link link)
+{
+    int       ends[2][2];
+    weft_task tasks[2];
+
+    for (int i = 0; i < 2; i++) {
+        test_link_make(ends[i], link);
+        weft_spawn(&tasks[i], read_then_count, &ends[i][0]);
+    }
+    weft_sleep(weft_now() + 5 * WEFT_MS);
+    for (int i = 0; i < 2; i++) weft_write(ends[i][1], "", 1, WEFT_NEVER);
+    for (int i = 0; i < 2; i++) weft_await(&tasks[i]);
+    return 0;
+}
+
+static int readers_of_two_pipes(void *arg)
+{
+    (void)arg;
+    return readers_of_two(TEST_PIPE_NONBLOCK);
+}
+
+static int readers_of_two_connections(void *arg)
+{
+    (void)arg;
+    return readers_of_two(TEST_TCP);
+}
+
+static int write_after_write(enum test_link link)
+{
+    int       ends[2];
+    weft_task task;
+
+    test_link_make(ends, link);
+    weft_spawn(&task, read_then_count, &ends[0]);
+    weft_write(ends[1], "", 1, WEFT_NEVER);
+    racing_count();
+    return weft_await(&task);
+}
+
+static int write_after_write_to_a_pipe(void *arg)
+{
+    (void)arg;
+    return write_after_write(TEST_PIPE);
+}
+
+static int write_after_write_to_a_connection(void *arg)
+{
+    (void)arg;
+    return write_after_write(TEST_TCP);
+}
+
+static int count_and_write(void *arg)
+{
+    racing_count();
+    weft_write(*(const int *)arg, "", 1, WEFT_NEVER);
+    return 0;
+}
+
+/* What is read has come through another pipe. */
+static int from_the_wrong_pipe(void *arg)
+{
+    int       ends[2][2];
+    weft_task task;
+
+    (void)arg;
+    for (int i = 0; i < 2; i++) test_link_make(ends[i], TEST_PIPE);
+    weft_spawn(&task, count_and_write, &ends[0][1]);
+    weft_yield();
+    weft_write(ends[1][1], "", 1, WEFT_NEVER);
+    read_then_count(&ends[1][0]);
+    return weft_await(&task);
+}
+
+static int write_after_close(void *arg)
+{
+    int       ends[2];
+    weft_task task;
+
+    (void)arg;
+    test_link_make(ends, TEST_PIPE);
+    weft_spawn(&task, read_then_count, &ends[0]);
+    weft_sleep(weft_now() + 5 * WEFT_MS);
+    weft_close(ends[0]);
+    racing_count();
+    return weft_await(&task);
+}
+
 /* ---- the races ------------------------------------------------------------ */
 
 static const struct {
@@ -418,6 +558,14 @@ static const struct {
     {"two_mutexes", two_mutexes, false, "racing_count"},
     {"readers_that_write", readers_that_write, false, "racing_count"},
     {"write_after_set", write_after_set, false, "racing_count"},
+    {"two_blocking_calls", two_blocking_calls, false, "racing_count"},
+    {"after_look_ups", after_look_ups, false, "racing_count"},
+    {"readers_of_two_pipes", readers_of_two_pipes, false, "racing_count"},
+    {"readers_of_two_connections", readers_of_two_connections, false, "racing_count"},
+    {"write_after_write_to_a_pipe", write_after_write_to_a_pipe, false, "racing_count"},
+    {"write_after_write_to_a_connection", write_after_write_to_a_connection, false, "racing_count"},
+    {"from_the_wrong_pipe", from_the_wrong_pipe, false, "racing_count"},
+    {"write_after_close", write_after_close, false, "racing_count"},
     {"go_and_count", go_and_count, true, "racing_count"},
 };
 
