@@ -75,6 +75,7 @@ static void *thread_main(void *arg)
         if (call) {
             lock_drop(&c->lock);
             run_call(t, call);
+            chaos_point();
             call->done(call);
             lock_take(&c->lock);
             c->pending--;
@@ -88,6 +89,7 @@ static void *thread_main(void *arg)
         search_park();
         lock_drop(&c->lock);
         search_parked();
+        chaos_point();
         int64_t until = platform_clock() + IDLE_NS, left;
         /* acquire: pairs with blocking_submit; what is queued is read under the lock anyway. */
         while (load_acquire(&c->calls) == calls && (left = until - platform_clock()) > 0)
@@ -205,6 +207,7 @@ static void run(struct blocking_call *call)
 static void done(struct blocking_call *call)
 {
     sub_relaxed(&container_of(call, struct call, call)->runtime->blocking_calls, 1);
+    chaos_point();
     park_wake(&container_of(call, struct call, call)->waiter, false);
 }
 

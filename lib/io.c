@@ -104,6 +104,7 @@ static void reported(struct weft_runtime *rt, const struct poller_report *report
         const struct poller_report *r = &reports[i];
         struct descriptor          *d = descriptor_of((int)(uint32_t)r->data);
         struct wait_entry          *in = NULL, *out = NULL;
+        chaos_point();
         spin_take(&d->lock);
         if (load_relaxed(&d->life) == (uint32_t)(r->data >> 32)) {
             if (r->end) store_relaxed(&d->ended, true);
@@ -273,6 +274,7 @@ static noinline int wait_ready(int fd, struct descriptor *d, struct moment befor
         int error = enlist(rt, fd, d, before.life);
         if (error) return error;
     }
+    chaos_point();
     spin_take(&d->lock);
     bool news = (in && load_relaxed(&d->change[DESCRIPTOR_IN]) != before.change[DESCRIPTOR_IN]) ||
                 (out && load_relaxed(&d->change[DESCRIPTOR_OUT]) != before.change[DESCRIPTOR_OUT]);
@@ -320,6 +322,7 @@ static always_inline bool begin_call(struct descriptor *d, uint32_t life)
 {
     /* acq_rel: pairs with weft_close; either that waits for this call's end, or this sees that it closes. */
     if (unlikely(add_acq_rel(&d->calls, 1) & DESCRIPTOR_CLOSING)) return begin_call_after_close(d, life);
+    chaos_point();
     if (likely(lived_on(d, life))) return true;
     sub_acq_rel(&d->calls, 1);
     return false;
@@ -327,6 +330,7 @@ static always_inline bool begin_call(struct descriptor *d, uint32_t life)
 
 static always_inline void end_call(struct descriptor *d)
 {
+    chaos_point();
     sub_acq_rel(&d->calls, 1); /* as in begin_call */
 }
 
@@ -503,8 +507,9 @@ static ssize_t transfer(const struct transfer *t, weft_time deadline)
     if (likely(w)) worker_spend_more(w, IO_CALLS);
     for (;;) {
         struct moment before = now_of(d);
-        bool          dry = !t->out && !t->message && known_dry(d, before.change[DESCRIPTOR_IN], t->size, deadline);
-        ssize_t       n = dry ? -EAGAIN : try_once(t, d, before.life);
+        chaos_point();
+        bool    dry = !t->out && !t->message && known_dry(d, before.change[DESCRIPTOR_IN], t->size, deadline);
+        ssize_t n = dry ? -EAGAIN : try_once(t, d, before.life);
         if (n >= 0) return transferred(t, d, before, n);
         if (n != -EAGAIN && n != -EWOULDBLOCK) return n;
         int error = wait_ready(t->fd, d, before, t->out ? POLLOUT : POLLIN, deadline, t->out ? &kind_out : &kind_in);
@@ -802,7 +807,9 @@ int weft_close(int fd)
     /* Nobody is in a call on the number when it is given back.  Those who come meanwhile wait until it is, and only then
      * look which life it is that they have noted: somebody may have the number for another thing already. */
     add_acq_rel(&d->calls, DESCRIPTOR_CLOSING); /* pairs with begin_call and end_call */
+    chaos_point();
     for (unsigned tries = 0; load_acquire(&d->calls) != DESCRIPTOR_CLOSING;) spin_pause(&tries);
+    chaos_point();
     add_release(&d->life, 1); /* pairs with now_of; a call that has not begun to wait sees it under the lock */
     /* It lingers by another number, as this one is free as soon as its close begins. */
     int lingering = lingers(fd, load_relaxed(&d->kind)) ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;

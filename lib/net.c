@@ -70,7 +70,9 @@ static void done(struct blocking_call *call)
 {
     struct lookup *l = container_of(call, struct lookup, call);
     sub_relaxed(&l->runtime->blocking_calls, 1);
+    chaos_point();
     weft_event_set(&l->ended);
+    chaos_point();
     let_go(l);
 }
 
