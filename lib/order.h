@@ -7,6 +7,12 @@
  *
  * What the library reads or writes for the caller is said too; what it keeps for itself is hidden
  * where the C library would be seen to touch it.
+ *
+ * Input and output order as they do between the threads of any program under ThreadSanitizer, which follows the system calls
+ * itself: who reads is ordered after who wrote to that pipe or pair of sockets before, or, as the sanitizer does not tell
+ * those apart, to any socket of the network, or any file.  weft_poll orders nothing.  Who finds a descriptor closed is ordered
+ * after the weft_close; that is no use of the descriptor that could race with those who wait on it.  A blocking call is the
+ * caller's own.
  */
 #ifndef WEFT_ORDER_H
 #define WEFT_ORDER_H
