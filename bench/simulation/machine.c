@@ -136,28 +136,9 @@ static void begin(struct context *from)
 
 /* ---- in the place of the system's --------------------------------------------------- */
 
-int __wrap_pthread_create(pthread_t *id, const pthread_attr_t *attr, void *(*fn)(void *arg), void *arg);
 int __wrap_pthread_join(pthread_t id, void **result);
 int __wrap_sched_yield(void);
 int __wrap_usleep(useconds_t duration);
-
-int __wrap_pthread_create(pthread_t *id, const pthread_attr_t *attr, void *(*fn)(void *arg), void *arg)
-{
-    (void)attr;
-    unsigned at = 1;
-    while (at < thread_count && !threads[at].ended) at++;
-    if (at == THREADS) return EAGAIN;
-    struct thread *t = &threads[at];
-    char          *stack = t->context.low;
-    if (!stack) stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (stack == MAP_FAILED) return EAGAIN;
-    if (at == thread_count) thread_count++;
-    *t = (struct thread){.clock = running->clock + WAKE_LATENCY, .fn = fn, .arg = arg};
-    context_make(&t->context, stack, stack + STACK, begin);
-    enqueue(t);
-    *id = (pthread_t)at;
-    return 0;
-}
 
 int __wrap_pthread_join(pthread_t id, void **result)
 {
@@ -193,6 +174,24 @@ unsigned platform_cpus(void)
 
 unsigned platform_threads(void)
 {
+    return 0;
+}
+
+int platform_thread_start(uint64_t *id, size_t stack_size, void *(*fn)(void *arg), void *arg)
+{
+    (void)stack_size;
+    unsigned at = 1;
+    while (at < thread_count && !threads[at].ended) at++;
+    if (at == THREADS) return EAGAIN;
+    struct thread *t = &threads[at];
+    char          *stack = t->context.low;
+    if (!stack) stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (stack == MAP_FAILED) return EAGAIN;
+    if (at == thread_count) thread_count++;
+    *t = (struct thread){.clock = running->clock + WAKE_LATENCY, .fn = fn, .arg = arg};
+    context_make(&t->context, stack, stack + STACK, begin);
+    enqueue(t);
+    *id = at;
     return 0;
 }
 
