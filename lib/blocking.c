@@ -128,7 +128,9 @@ static bool start_thread(struct crew *c)
     if (!t) return false;
     t->crew = c;
     void *self = context_pose(NULL); /* it serves many, and is not ordered after the one that it is started for */
-    bool  started = platform_thread_start(&t->id, THREAD_STACK, thread_main, t) == 0;
+    order_hide();                    /* the frames are the caller's */
+    bool started = platform_thread_start(&t->id, THREAD_STACK, thread_main, t) == 0;
+    order_show();
     context_unpose(self);
     if (started) c->threads++;
     else free_thread(t);
