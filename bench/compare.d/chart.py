@@ -19,8 +19,16 @@ set logscale x
 set format x "%g"
 set grid xtics
 set key outside right top Left reverse
+set lmargin 17
+set rmargin 20
 set xlabel "ratio to weft's median; right of 1: takes longer than weft, or more"
 """
+
+# A side's, in every panel; after them they begin again.
+_COLOURS = (
+    "#000000", "#00a0d0", "#d04000", "#f0a020", "#a03000", "#0050b0", "#8060c0", "#d03090", "#308030", "#707070",
+    "#90b030",
+)  # fmt: skip
 
 
 def _quote(value: str) -> str:
@@ -55,7 +63,7 @@ def _panel(stored: list[Stored], workers: int, sides: list[str]) -> list[str]:
         if not points:
             continue
         lines += [f"$side{index} << END", *points, "END"]
-        style = f"pointtype {index % 13 + 4} pointsize 0.9"
+        style = f"linecolor rgb {_quote(_COLOURS[index % len(_COLOURS)])} pointtype {index % 12 + 4} pointsize 0.9"
         plots.append(f"$side{index} using 1:2:3:4 with xerrorbars {style} title {_quote(side)}")
     lines.append("plot " + ", ".join(plots))
     return lines
@@ -68,7 +76,7 @@ def draw(path: Path, stored: list[Stored]) -> str:
     counts = sorted({count for s in stored for count in report.counts(s.result)})
     versions = stored[0].run.machine["versions"]
     assert isinstance(versions, dict)
-    height = len(counts) * (140 + 22 * len(stored))
+    height = len(counts) * (140 + 22 * max(len(stored), len(versions)))  # the key has a row for each side
     lines = [_HEAD.format(height=height, path=_quote(str(path)), panels=len(counts))]
     for workers in counts:
         there = [s for s in stored if workers in report.counts(s.result)]

@@ -143,7 +143,7 @@ def _run_server(side: Side, workers: int, messages: int) -> Line:
         if not port:
             _judge(server.wait(PATIENCE), server.stderr.read())
             raise Failed("it named no port")
-        load = [BUILD / "load", port, str(CONNECTIONS), str(messages)]
+        load: list[str | Path] = [BUILD / "load", port, str(CONNECTIONS), str(messages)]
         # The load gets its processors by way of its parent, whose own are put back.
         mine = os.sched_getaffinity(0)
         os.sched_setaffinity(0, place.load)

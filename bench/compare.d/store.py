@@ -48,9 +48,7 @@ def _load(path: Path) -> Stored:
     document = json.loads(path.read_text())
     subject = next(s for s in SUBJECTS if s.name == document["subject"])
     series = [Series(**entry) for entry in document["series"]]
-    result = Result(
-        subject, document["size"], document["load"], series, document["blank"], document["failed"]
-    )
+    result = Result(subject, document["size"], document["load"], series, document["blank"], document["failed"])
     return Stored(Run(**document["run"]), result)
 
 

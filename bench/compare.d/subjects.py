@@ -83,7 +83,7 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject("matmul", "two matrices multiplied", 512, 96, (Figure("", "ns"),)),
     Subject("reduce", "an array added up", 1 << 22, 1 << 18, (Figure("", "ns"),), _sum_below),
     Subject("sort", "merge sort", 1_000_000, 50_000, _time("element", _itself)),
-    Subject("yield", "1,000 tasks that yield in turn", 200_000, 10_000, _time("yield", _itself), _itself),
+    Subject("yield", "1,000 tasks that yield in turn", 500_000, 10_000, _time("yield", _itself), _itself),
     Subject("pingpong", "a number there and back", 50_000, 2_000, _time("round trip", _itself), _itself),
     Subject("chan", "a channel, one to one", 500_000, 20_000, _time("item", _itself), _sum_below),
     Subject("chan4", "a channel, four to four", 500_000, 20_000, _time("item", _itself), _sum_below),

@@ -44,7 +44,7 @@ def sign_test(ours: list[float], theirs: list[float]) -> float:
     signs = [a < b for a, b in zip(ours, theirs) if a != b]
     count, fewer = len(signs), min(sum(signs), len(signs) - sum(signs))
     tail = sum(math.comb(count, k) for k in range(fewer + 1))
-    return min(1.0, 2 * tail / 2**count)
+    return min(1.0, math.ldexp(2 * tail, -count))
 
 
 def judge(ours: list[float], theirs: list[float]) -> Verdict:
