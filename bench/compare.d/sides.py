@@ -107,8 +107,12 @@ def _execute(command: list[str | Path]) -> Line:
 def run(side: Side, subject: Subject, workers: int, size: str) -> Line:
     """One round of a side."""
     if subject.name == "echo":
-        return _run_server(side, workers, int(size))
-    return _execute([side.program, subject.name, str(workers), size])
+        return run_server(side, workers, int(size), CONNECTIONS)
+    return run_program(side, subject.name, workers, size)
+
+
+def run_program(side: Side, subject: str, workers: int, size: str) -> Line:
+    return _execute([side.program, subject, str(workers), size])
 
 
 @dataclass
@@ -126,7 +130,7 @@ class Placement:
         return Placement({allowed[0]}, set(allowed[1:]))
 
 
-def _run_server(side: Side, workers: int, messages: int) -> Line:
+def run_server(side: Side, workers: int, messages: int, connections: int) -> Line:
     """Starts the server, which says on which port it is, and lets the load, the same for all, measure it."""
     place = Placement.of(workers)
     server = subprocess.Popen(
@@ -143,7 +147,7 @@ def _run_server(side: Side, workers: int, messages: int) -> Line:
         if not port:
             _judge(server.wait(PATIENCE), server.stderr.read())
             raise Failed("it named no port")
-        load: list[str | Path] = [BUILD / "load", port, str(CONNECTIONS), str(messages)]
+        load: list[str | Path] = [BUILD / "load", port, str(connections), str(messages)]
         # The load gets its processors by way of its parent, whose own are put back.
         mine = os.sched_getaffinity(0)
         os.sched_setaffinity(0, place.load)

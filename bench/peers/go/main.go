@@ -65,6 +65,7 @@ var subjects = map[string]subject{
 	"pingpong":       {run: pingpong},
 	"chan":           {run: func() { measure(func() uint64 { return stream(1) }) }},
 	"chan4":          {run: func() { measure(func() uint64 { return stream(4) }) }},
+	"senders":        {run: senders},
 	"select":         {run: selectSubject},
 	"mutex":          {run: mutex},
 	"timers":         {run: timers},

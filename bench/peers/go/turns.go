@@ -92,6 +92,31 @@ func stream(ends int) uint64 {
 	return sum
 }
 
+// For bench/scale: as many senders as size says share out what one receives.
+func senders() {
+	const shared = 100000
+	measure(func() uint64 {
+		c := make(chan int32, slots)
+		var wg sync.WaitGroup
+		wg.Add(size)
+		for i := 0; i < size; i++ {
+			go func() {
+				defer wg.Done()
+				sendNumbers(c, 0, shared/size)
+			}()
+		}
+		go func() {
+			wg.Wait()
+			close(c)
+		}()
+		sum := uint64(0)
+		for item := range c {
+			sum += uint64(item)
+		}
+		return sum
+	})
+}
+
 func selectSubject() {
 	measure(func() uint64 {
 		const lanes = 4

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH = 1000, FAN = 10, CHUNK = 8, SLOTS = 128, ENDS = 4, MEMBERS = 1000, LOCKERS = 64 };
+enum { BATCH = 1000, FAN = 10, CHUNK = 8, SLOTS = 128, ENDS = 4, MEMBERS = 1000, LOCKERS = 64, SHARED = 100000 };
 
 static void must(int error)
 {
@@ -460,6 +460,32 @@ static void chan4(void)
     peer_measure(chan4_work);
 }
 
+/* For bench/scale: SIZE senders share out what one receives. */
+static uint64_t senders_work(void)
+{
+    struct end *ends = calloc((size_t)peer_size, sizeof *ends), into = {0};
+    weft_task  *tasks = calloc((size_t)peer_size, sizeof *tasks), task;
+    if (!ends || !tasks) peer_fail("no memory");
+    must(weft_chan_create(&into.chan, sizeof(int), SLOTS));
+    weft_spawn(&task, receiver, &into);
+    for (long i = 0; i < peer_size; i++) {
+        ends[i] = (struct end){.chan = into.chan, .count = SHARED / peer_size};
+        weft_spawn(&tasks[i], sender, &ends[i]);
+    }
+    for (long i = peer_size; i-- > 0;) weft_await(&tasks[i]);
+    weft_chan_close(into.chan);
+    weft_await(&task);
+    weft_chan_destroy(into.chan);
+    free(tasks);
+    free(ends);
+    return into.sum;
+}
+
+static void senders(void)
+{
+    peer_measure(senders_work);
+}
+
 static int closing_sender(void *arg)
 {
     const struct end *end = arg;
@@ -676,16 +702,27 @@ static void start(void)
 /* ---- which, and within what ---------------------------------------------- */
 
 static const struct peer_subject subjects[] = {
-    {.name = "fib", .run = fib},           {.name = "spawn", .run = spawn},
-    {.name = "skynet", .run = skynet},     {.name = "skynet-chan", .run = skynet_chan},
-    {.name = "uts", .run = uts},           {.name = "nqueens", .run = nqueens},
-    {.name = "matmul", .run = matmul},     {.name = "reduce", .run = reduce},
-    {.name = "sort", .run = sort},         {.name = "yield", .run = yield},
-    {.name = "pingpong", .run = pingpong}, {.name = "chan", .run = chan},
-    {.name = "chan4", .run = chan4},       {.name = "select", .run = select_},
-    {.name = "mutex", .run = mutex_},      {.name = "timers", .run = timers},
-    {.name = "echo", .run = echo},         {.name = "contrast", .run = contrast},
-    {.name = "memory", .run = memory},     {.name = "memory-spawned", .run = memory_spawned},
+    {.name = "fib", .run = fib},
+    {.name = "spawn", .run = spawn},
+    {.name = "skynet", .run = skynet},
+    {.name = "skynet-chan", .run = skynet_chan},
+    {.name = "uts", .run = uts},
+    {.name = "nqueens", .run = nqueens},
+    {.name = "matmul", .run = matmul},
+    {.name = "reduce", .run = reduce},
+    {.name = "sort", .run = sort},
+    {.name = "yield", .run = yield},
+    {.name = "pingpong", .run = pingpong},
+    {.name = "chan", .run = chan},
+    {.name = "chan4", .run = chan4},
+    {.name = "senders", .run = senders},
+    {.name = "select", .run = select_},
+    {.name = "mutex", .run = mutex_},
+    {.name = "timers", .run = timers},
+    {.name = "echo", .run = echo},
+    {.name = "contrast", .run = contrast},
+    {.name = "memory", .run = memory},
+    {.name = "memory-spawned", .run = memory_spawned},
     {.name = "start", .run = start},
 };
 

@@ -62,6 +62,7 @@ fn main() {
         "pingpong" => run(kind, turns::pingpong(size)),
         "chan" => run(kind, turns::chan(size)),
         "chan4" => run(kind, turns::chan4(size)),
+        "senders" => run(kind, turns::senders(size)),
         "select" => run(kind, turns::select(size)),
         "mutex" => run(kind, turns::mutex(size)),
         "timers" => run(kind, world::timers(size)),

@@ -73,6 +73,24 @@ pub async fn chan(size: usize) {
     .await;
 }
 
+/// For bench/scale: as many senders as size says share out what one receives.
+pub async fn senders(size: usize) {
+    const SHARED: usize = 100_000;
+    measure(|| async move {
+        let (to, mut from) = mpsc::channel(SLOTS);
+        for _ in 0..size {
+            tokio::spawn(send_numbers(to.clone(), 0, SHARED / size));
+        }
+        drop(to);
+        let mut sum = 0;
+        while let Some(item) = from.recv().await {
+            sum += u64::from(item);
+        }
+        sum
+    })
+    .await;
+}
+
 /// A channel has one receiver, which many have to share, one at a time.
 pub async fn chan4(size: usize) {
     const ENDS: usize = 4;
