@@ -45,9 +45,13 @@ def _cpu() -> str:
     return _field("/proc/cpuinfo", "model name") or platform.machine()
 
 
+# What the figures depend on; a commit of results alone makes no other weft.
+_SOURCES = ("include", "lib", "bench/peers")
+
+
 def _weft() -> str:
-    commit = _output("git", "rev-parse", "--short", "HEAD")
-    changed = " with changes" if _output("git", "status", "--porcelain", "--untracked-files=no") else ""
+    commit = _output("git", "log", "-1", "--format=%h", "--", *_SOURCES)
+    changed = " with changes" if _output("git", "status", "--porcelain", "--", *_SOURCES) else ""
     return f"{commit}{changed}" or "of no commit"
 
 

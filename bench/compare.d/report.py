@@ -94,6 +94,7 @@ def header(run: Run, load: float) -> str:
     machine = run.machine
     lines = [f"{machine[key]}" for key in ("cpu", "memory", "kernel", "libc", "compiler")]
     lines.append(", ".join(f"{side} {version}" for side, version in _dict(machine["versions"]).items()))
+    lines.append(f"weft's commit {machine['weft']}")
     lines += [f"without {side}: {why}" for side, why in _dict(machine["missing"]).items()]
     lines.append(f"load {load:.2f}; medians of {run.rounds} rounds after a warm-up; spread: the interquartile range")
     lines.append(verdict.RULE)
@@ -168,7 +169,7 @@ def markdown(stored: list[Stored], others: list[Stored], chart: str) -> str:
     described = "; ".join(f"{machine[key]}" for key in ("cpu", "memory", "kernel", "libc", "compiler"))
     versions = ", ".join(f"{side} {version}" for side, version in _dict(machine["versions"]).items())
     lines = [
-        f"`{run.command}`, {run.date}, on {described}. {versions}. The load before a subject was at most {load:.2f}.",
+        f"`{run.command}`, {run.date}, on {described}. {versions}; weft's commit {machine['weft']}. The load before a subject was at most {load:.2f}.",
         "",
         f"Medians of {run.rounds} rounds in which the sides took turns, ± half of the interquartile range, and the "
         f"ratio to weft's median: ×2.00 takes twice as much as weft. {verdict.RULE}",
