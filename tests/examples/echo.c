@@ -1,4 +1,4 @@
-/* echo.c - a server that sends back what it is sent, and clients that talk to it all at once
+/* echo.c - a server that sends back what it is sent, and clients that talk to it all at once; or for others: echo PORT
  *
  * One task a connection, and each reads as if it were alone.  The server ends when its listener is closed, after
  * the connections that it still has.
@@ -110,9 +110,23 @@ static int run(void *arg)
     return error || failed || total != echoed || served != CLIENTS ? 1 : 0;
 }
 
-int main(void)
+/* Until it is killed.  Port 0 is one that nobody has. */
+static int serve_others(void *arg)
 {
-    int result = weft_run(run, NULL, NULL);
+    struct sockaddr_storage address;
+    socklen_t               length = sizeof address;
+
+    int listener = weft_tcp_listen(NULL, arg, SOMAXCONN);
+    if (listener < 0) return listener;
+    getsockname(listener, (struct sockaddr *)&address, &length);
+    printf("listening on port %d\n", ntohs(((struct sockaddr_in *)&address)->sin_port)); /* of IPv6 at the same place */
+    fflush(stdout);
+    return run_server(&listener);
+}
+
+int main(int argc, char **argv)
+{
+    int result = argc > 1 ? weft_run(serve_others, argv[1], NULL) : weft_run(run, NULL, NULL);
 
     if (result < 0) printf("%s\n", strerror(-result));
     return result != 0;

@@ -4,7 +4,7 @@
  * the parser's callback, which may wait like any other function of a task.  Answers to requests that came together
  * leave together.
  *
- * SIGTERM cancels the scope of all connections: those that wait for a request end at once, and an answer that has
+ * Port 0 is one that nobody has; it says which.  SIGTERM cancels the scope of all connections: those that wait for a request end at once, and an answer that has
  * begun is finished behind a shield.  Without arguments it is its own client, and stops itself.
  */
 #define _GNU_SOURCE
@@ -455,6 +455,16 @@ static int test(struct server *server)
     return system(command) || result;
 }
 
+static void print_port(int listener)
+{
+    struct sockaddr_storage address;
+    socklen_t               size = sizeof address;
+
+    getsockname(listener, (struct sockaddr *)&address, &size);
+    printf("listening on port %d\n", ntohs(((struct sockaddr_in *)&address)->sin_port)); /* of IPv6 at the same place */
+    fflush(stdout);
+}
+
 int main(int argc, char **argv)
 {
     struct server server;
@@ -471,6 +481,7 @@ int main(int argc, char **argv)
 
     if (snprintf(root, sizeof root, "%s", argv[1]) >= (int)sizeof root) return 2;
     server.listener = weft_tcp_listen(NULL, argc > 2 ? argv[2] : "8080", 1024);
+    if (server.listener >= 0) print_port(server.listener);
     int error = server.listener < 0 ? server.listener : weft_run(run_server, &server, NULL);
     if (error) fprintf(stderr, "http: %s\n", strerror(-error));
     return error ? 1 : 0;
