@@ -41,8 +41,10 @@ void spare_set_floor(struct fiber *f)
     f->floor = never ? (char *)UINTPTR_MAX : stack_floor(stacks, f->low) + stacks->size / 2;
 }
 
-/* How many spare fibers a runtime keeps warm beyond those of its workers. */
-#define SPARES_SHARED(rt) (WORKER_SPARES * (rt)->count)
+/* How many spare fibers a runtime keeps warm beyond those of its workers.  To give a stack back and to touch it anew costs
+ * as much as a hundred switches, and a thousand tasks that come and go together are nothing unusual: with no more than
+ * WORKER_SPARES for each worker, rounds of a thousand tasks of ten turns each took most of their time for that. */
+#define SPARES_SHARED 1024u
 
 /* For ThreadSanitizer a fiber is a thread, and tasks that run in it one after the other are ordered.  So that a race
  * between two tasks that soon follow each other is seen, fibers then rest, in a queue that
@@ -78,7 +80,7 @@ static void spares_halve(struct worker *w)
     uint32_t             half = WORKER_SPARES / 2, kept = 0;
     lock_take(&rt->spare_lock);
     uint32_t shared = load_relaxed(&rt->spare_count);
-    for (; kept < half && shared < SPARES_SHARED(rt); kept++, shared++) {
+    for (; kept < half && shared < SPARES_SHARED; kept++, shared++) {
         ready_t item = fiber_ready(w->spares[kept]);
         ready_set_next(item, rt->spare_list);
         rt->spare_list = item;

@@ -1,8 +1,8 @@
 /* spare.h - the fibers that nobody runs on: made, kept, and given back
  *
- * The newest is used first, as it is the warmest.  A worker keeps up to WORKER_SPARES;
- * the runtime keeps as many again for each of its workers, which they share; what is beyond
- * that goes back to the system, and all but a few when nobody has had anything to do for a while.
+ * The newest is used first, as it is the warmest.  A worker keeps up to WORKER_SPARES; the runtime keeps a thousand
+ * more, which its workers share; what is beyond that goes back to the system, and all but a few when nobody has
+ * had anything to do for a while.
  */
 #ifndef WEFT_SPARE_H
 #define WEFT_SPARE_H

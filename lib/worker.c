@@ -181,7 +181,7 @@ static always_inline void run(struct fiber *f, struct task *task, struct root *r
 
 /* No stack is to be had for the item, which would begin to run: it goes back, and what has a
  * stack already runs instead, if there is any.  When nobody runs but those who look for a
- * stack in vain, no timer is to come, and that for a second, none will ever be free. */
+ * stack in vain, no timer is to come, nor a descriptor to be ready, and that for a second, none will ever be free. */
 static noinline ready_t starve(struct worker *w, ready_t item)
 {
     struct weft_runtime *rt = w->runtime;
@@ -189,6 +189,7 @@ static noinline ready_t starve(struct worker *w, ready_t item)
     for (int tries = 0;; tries++) {
         work_ready_shared(rt, item);
         work_expire(w, true);
+        work_poll(w);
         bool timed = work_next_timer(rt) != INT64_MAX;
         if (timed && w->choice.seeded && (item = search_yielding(w))) break;
         if ((item = !slot_empty(&w->next) ? work_take_next(w) : work_take_resumed(w))) break;
@@ -198,7 +199,7 @@ static noinline ready_t starve(struct worker *w, ready_t item)
             item = 0;
         }
         if (item) break;
-        if (load_relaxed(&rt->starving) < idle_running(&rt->idle) || timed) tries = 0;
+        if (load_relaxed(&rt->starving) < idle_running(&rt->idle) || timed || poller_made(&rt->poller)) tries = 0;
         if (tries == 1000)
             base_die("no memory for a stack of %zu bytes, and none will be free: %llu are in use", rt->stacks.size,
                      (unsigned long long)load_relaxed(&rt->fibers));
