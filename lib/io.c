@@ -3,6 +3,7 @@
 #include "blocking.h"
 #include "lock.h"
 #include "order.h"
+#include "uring.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -99,11 +100,14 @@ static struct wait_entry *changed(struct descriptor *d, int direction)
 
 static void reported(struct weft_runtime *rt, const struct poller_report *reports, unsigned count)
 {
-    (void)rt;
     for (unsigned i = 0; i < count; i++) {
         const struct poller_report *r = &reports[i];
-        struct descriptor          *d = descriptor_of((int)(uint32_t)r->data);
-        struct wait_entry          *in = NULL, *out = NULL;
+        if (r->data == URING_DATA) {
+            uring_reap(rt);
+            continue;
+        }
+        struct descriptor *d = descriptor_of((int)(uint32_t)r->data);
+        struct wait_entry *in = NULL, *out = NULL;
         chaos_point();
         spin_take(&d->lock);
         if (load_relaxed(&d->life) == (uint32_t)(r->data >> 32)) {
@@ -386,10 +390,11 @@ static ssize_t nowait(const struct transfer *t)
     return n < 0 ? -errno : n;
 }
 
-/* What a try says that is not the outcome of the transfer; neither is an error that these system calls have. */
+/* What a try says that is not the outcome of the transfer; none is an error that these system calls have. */
 enum {
     TAKEN_FOR_ANOTHER = -EINTR, /* the kind was out of date: try again */
-    MAY_BLOCK = -ERESTART,      /* the disk has to be waited for: by a thread */
+    NOT_CACHED = -ESTRPIPE,     /* the disk has to be waited for, and not by the worker */
+    MAY_BLOCK = -ERESTART,      /* so it may, and whether the page cache has it nobody can tell */
 };
 
 /* From the page cache, if it is there. */
@@ -397,7 +402,9 @@ static ssize_t try_file(const struct transfer *t, struct descriptor *d)
 {
     ssize_t n = nowait(t);
     if (n != -EAGAIN && n != -EOPNOTSUPP && n != -ENOSYS) return n;
-    return classify(t->fd, d) != DESCRIPTOR_FILE && t->offset < 0 ? TAKEN_FOR_ANOTHER : MAY_BLOCK;
+    return classify(t->fd, d) != DESCRIPTOR_FILE && t->offset < 0 ? TAKEN_FOR_ANOTHER
+           : n == -EAGAIN                                         ? NOT_CACHED
+                                                                  : MAY_BLOCK;
 }
 
 static noinline ssize_t by_thread(const struct transfer *t, struct descriptor *d, uint32_t life)
@@ -405,6 +412,42 @@ static noinline ssize_t by_thread(const struct transfer *t, struct descriptor *d
     struct file_call call = {.transfer = t, .descriptor = d, .life = life};
     int              error = blocking_call(BLOCKING_FILES, run_file_call, &call);
     return error ? error : call.result;
+}
+
+static void end_request(void *d)
+{
+    end_call(d);
+}
+
+/* At an offset the request is all there is to do.  At the descriptor's own position it would be a race with every other
+ * call there: the system's requests, unlike its calls, do not lock it.  So a read only has what it will read brought to
+ * the page cache, and is tried again; where there is no such cache, or to read is to take away, and to write, is left to
+ * a thread. */
+static ssize_t by_request(const struct transfer *t, struct descriptor *d, uint32_t life)
+{
+    struct uring_request request = {.fd = t->fd, .out = t->out, .bytes = t->bytes, .size = t->size};
+    if (!begin_call(d, life)) return was_closed(d);
+    off_t offset = t->offset < 0 ? lseek(t->fd, 0, SEEK_CUR) : t->offset;
+    if (offset < 0) {
+        end_call(d);
+        return MAY_BLOCK;
+    }
+    request.offset = (uint64_t)offset;
+    ssize_t n = uring_call(&request, end_request, d);
+    if (n == -EAGAIN || n == -EINTR) return MAY_BLOCK;
+    if (t->offset >= 0) return n;
+    if (!begin_call(d, life)) return was_closed(d);
+    n = nowait(t);
+    end_call(d);
+    return n == -EAGAIN ? MAY_BLOCK : n;
+}
+
+static noinline ssize_t off_worker(const struct transfer *t, struct descriptor *d, uint32_t life, ssize_t why)
+{
+    struct worker *w = worker_self();
+    bool           fits = t->offset >= 0 || (!t->out && why == NOT_CACHED);
+    ssize_t        n = w && fits && uring_usable(w) ? by_request(t, d, life) : MAY_BLOCK;
+    return n == MAY_BLOCK ? by_thread(t, d, life) : n;
 }
 
 /* A terminal that can be written to may have room for 256 bytes, and make 8 of a tab. */
@@ -479,7 +522,7 @@ static always_inline ssize_t try_once(const struct transfer *t, struct descripto
         n = try_here(t, d);
         end_call(d);
     } while (unlikely(n == TAKEN_FOR_ANOTHER));
-    return n == MAY_BLOCK ? by_thread(t, d, life) : n;
+    return n == MAY_BLOCK || n == NOT_CACHED ? off_worker(t, d, life, n) : n;
 }
 
 /* Nothing has come since the last read took all there was, and who reads may wait for more. */
@@ -544,7 +587,7 @@ static ssize_t at_offset(const struct transfer *t)
     if (!begin_call(d, life)) return was_closed(d);
     ssize_t n = try_file(t, d);
     end_call(d);
-    return n == MAY_BLOCK ? by_thread(t, d, life) : n;
+    return n == MAY_BLOCK || n == NOT_CACHED ? off_worker(t, d, life, n) : n;
 }
 
 ssize_t weft_pread(int fd, void *buf, size_t count, off_t offset, weft_time deadline)

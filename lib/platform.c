@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "platform.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -36,6 +37,17 @@ void platform_fence_heavy(void)
         base_die("membarrier, which worked at the start, fails");
 }
 
+static bool read_file(int dir, const char *name, char *text, size_t size)
+{
+    int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    ssize_t n = read(fd, text, size - 1);
+    close(fd);
+    if (n < 0) return false;
+    text[n] = 0;
+    return true;
+}
+
 /* ThreadSanitizer has a thread of its own. */
 #if ORDER_PRECISE || defined(__SANITIZE_THREAD__)
 #define HIDDEN_THREADS 1
@@ -53,6 +65,30 @@ unsigned platform_threads(void)
     struct stat tasks; /* its links are ".", ".." and one for each thread: one call, and no descriptor */
     if (stat("/proc/self/task", &tasks) != 0 || tasks.st_nlink < 3) return 0;
     return (unsigned)tasks.st_nlink - 2 - HIDDEN_THREADS;
+}
+
+/* From a thread's line in /proc (proc(5)): the flags are the seventh field after the name, which may have any characters,
+ * parentheses too. */
+static bool is_system_thread(const char *stat)
+{
+    enum { PF_IO_WORKER = 0x10 };
+    unsigned flags = 0;
+    stat = strrchr(stat, ')');
+    return stat && sscanf(stat, ") %*c %*d %*d %*d %*d %*d %u", &flags) == 1 && (flags & PF_IO_WORKER);
+}
+
+unsigned platform_system_threads(void)
+{
+    unsigned n = 0;
+    DIR     *tasks = opendir("/proc/self/task");
+    if (!tasks) return 0;
+    for (struct dirent *entry; (entry = readdir(tasks));) {
+        char name[sizeof entry->d_name + 8], stat[512];
+        snprintf(name, sizeof name, "%s/stat", entry->d_name);
+        if (entry->d_name[0] != '.' && read_file(dirfd(tasks), name, stat, sizeof stat)) n += is_system_thread(stat);
+    }
+    closedir(tasks);
+    return n;
 }
 
 int platform_thread_id(void)
@@ -117,17 +153,6 @@ void platform_futex_wake(Atomic(uint32_t) *word, int count)
 
 /* The caller may be a task with a small stack, so names of files are not on it. */
 #define NAME_BYTES ((size_t)4096)
-
-static bool read_file(int dir, const char *name, char *text, size_t size)
-{
-    int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return false;
-    ssize_t n = read(fd, text, size - 1);
-    close(fd);
-    if (n < 0) return false;
-    text[n] = 0;
-    return true;
-}
 
 static uint64_t as_thousandths(long long quota, long long period)
 {

@@ -15,6 +15,10 @@ unsigned platform_cpus(void);
  * joined may be counted for a moment longer. */
 unsigned platform_threads(void);
 
+/* Of these, the ones that the system has started for itself, to carry out requests of an io_uring.  They stay while the
+ * thread does that has made the request. */
+unsigned platform_system_threads(void);
+
 /* The calling thread's number, and whether this process has a thread of that number. */
 int  platform_thread_id(void);
 bool platform_thread_exists(int id);

@@ -10,6 +10,7 @@
 #include "search.h"
 #include "spare.h"
 #include "spawn.h"
+#include "uring.h"
 #include "work.h"
 #include "worker.h"
 
@@ -69,6 +70,7 @@ static void free_all(struct runtime *r)
     for (unsigned i = 0; i < r->made; i++) worker_destroy(&r->shared.workers[i]);
     spare_end_shared(&r->shared);
     stack_pool_destroy(&r->shared.stacks);
+    uring_stop(&r->shared);
     poller_destroy(&r->shared.poller);
     free(r->shared.workers);
     free(r->seats);

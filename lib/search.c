@@ -205,6 +205,12 @@ static unsigned still_listed(void)
     return n;
 }
 
+/* Those that carry out this runtime's requests. */
+static unsigned of_the_system(struct weft_runtime *rt)
+{
+    return load_relaxed(&rt->uring) ? platform_system_threads() : 0;
+}
+
 /* Whether nobody but this runtime's tasks can make anything happen, and nobody has: the process has no thread that runs, but
  * for those that wait for good.  What such a thread did before it began to wait is seen.  `unknown`: what to say
  * when the system does not tell. */
@@ -212,7 +218,7 @@ static bool alone(struct weft_runtime *rt, bool unknown)
 {
     uint64_t before = load_acquire(&parked); /* pairs with search_park */
     unsigned threads = platform_threads(), idle = rt->count + (uint32_t)before;
-    bool     known = threads == 0 ? unknown : threads <= idle || threads <= idle + still_listed();
+    bool     known = threads == 0 ? unknown : threads <= idle || threads <= idle + still_listed() + of_the_system(rt);
     if (!known || load_relaxed(&rt->blocking_calls) > 0) return false;
     for (unsigned tries = 0; load_acquire(&parking) > 0;) spin_pause(&tries); /* pairs with search_parked */
     /* Had one begun to wait since, it may have started another before. */

@@ -28,6 +28,7 @@
 
 struct blocking;
 struct monitor;
+struct uring;
 struct worker;
 
 /* What follows on the next stack, on w, once `f` is left; f may run elsewhere before it returns. */
@@ -121,7 +122,8 @@ struct weft_runtime {
     bool (*look_after)(struct weft_runtime *runtime); /* those who wait for a descriptor for long; true: again later */
     Atomic(int64_t)           looked_after;           /* when that was */
     Atomic(struct blocking *) blocking;               /* NULL: no call has been made (blocking.c) */
-    Atomic(uint32_t)          blocking_calls;         /* that have not ended */
+    Atomic(struct uring *)    uring;                  /* NULL: none was needed, or can be had (uring.c) */
+    Atomic(uint32_t)          blocking_calls;         /* that have not ended, and requests of uring.c */
     void                     *outermost;              /* the runtime's own scope (scope.c) */
     struct weft_runtime      *registered;             /* the next one (registry.c) */
     unsigned                  visitors;               /* of registry_each */

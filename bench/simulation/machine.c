@@ -177,6 +177,11 @@ unsigned platform_threads(void)
     return 0;
 }
 
+unsigned platform_system_threads(void)
+{
+    return 0;
+}
+
 int platform_thread_start(uint64_t *id, size_t stack_size, void *(*fn)(void *arg), void *arg)
 {
     (void)stack_size;
