@@ -1,14 +1,16 @@
 /* echo.c - 64 bytes there and back over TCP, on many connections at once
  *
- * Two servers take turns: a loop over epoll, and a task for each connection.  The load is common to both: a thread on
- * another processor that has one message under way on each connection, and compares every byte that comes back.  The
- * connections are made once and stay; each server has its own, so that none is known to both.
+ * Three servers take turns: a loop over epoll, one over an io_uring where there is one, and a task for each connection.
+ * The load is common to all: a thread on another processor that has one message under way on each connection, and
+ * compares every byte that comes back.  The connections are made once and stay; each server has its own, so that none is
+ * known to two.
  *
  * Beside the time for a request, which the load takes part in, it prints what the server alone took of its processor,
  * its system calls (those that are made through the functions of libc below), and the latencies that the load saw.
  */
 #define _GNU_SOURCE
 #include "bench.h"
+#include "raw_uring.h"
 
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -82,7 +84,9 @@ struct echo {
     long               each;  /* messages on each */
     struct connection *connections;
     int                load_epoll, server_epoll;
-    double            *latencies; /* of a run */
+    struct raw_uring  *uring;
+    long               server_left; /* bytes that it has yet to receive */
+    double            *latencies;   /* of a run */
     long               wrong;
     int                runs; /* the first is to warm up */
     double            *figures[FIGURES];
@@ -160,6 +164,7 @@ static void echo_init(struct echo *e, int count, long each)
 
 static void echo_destroy(struct echo *e)
 {
+    if (e->uring) raw_uring_destroy(e->uring);
     for (int i = 0; i < e->count; i++) {
         close(e->connections[i].client);
         weft_close(e->connections[i].server); /* tells what weft knows of the number */
@@ -262,6 +267,23 @@ static void serve_by_epoll(struct echo *e)
     }
 }
 
+static void answer(void *arg, int number, const char *bytes, int size)
+{
+    struct echo *e = arg;
+
+    if (size <= 0) bench_fail("a connection has ended: %s", strerror(size ? -size : EPIPE));
+    raw_uring_answer(e->uring, e->connections[number].server, number, bytes, size);
+    e->server_left -= size;
+}
+
+static void serve_by_uring(struct echo *e)
+{
+    unsigned under_way = 0;
+
+    e->server_left = e->count * e->each * MESSAGE;
+    while (e->server_left > 0 || under_way > 0) under_way = raw_uring_turn(e->uring);
+}
+
 static int serve_one(void *arg)
 {
     struct connection *c = arg;
@@ -285,6 +307,11 @@ static void serve_by_tasks(struct echo *e)
 static int run_epoll(void *arg)
 {
     return run_server(arg, serve_by_epoll);
+}
+
+static int run_uring(void *arg)
+{
+    return run_server(arg, serve_by_uring);
 }
 
 static int run_tasks(void *arg)
@@ -337,33 +364,47 @@ static void print(const char *name, struct echo *e)
     }
 }
 
+/* The receives are the calling thread's, which runs the loop, too. */
+static bool prepare_uring(struct echo *e)
+{
+    e->uring = raw_uring_make((unsigned)e->count, answer, e);
+    for (int i = 0; e->uring && i < e->count; i++) raw_uring_receive(e->uring, e->connections[i].server, i);
+    return e->uring;
+}
+
+static void prepare_epoll(struct echo *e)
+{
+    for (int i = 0; i < e->count; i++) {
+        int                fd = e->connections[i].server;
+        struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+        if (epoll_ctl(e->server_epoll, EPOLL_CTL_ADD, fd, &event) != 0) bench_fail("no epoll: %s", strerror(errno));
+    }
+}
+
 static void compare(int count, long messages)
 {
-    struct echo             epoll, tasks;
-    char                    what[40];
-    const struct bench_side sides[] = {
-        {.name = "epoll", .run = run_epoll, .judge = judge, .arg = &epoll, .count = (double)(messages / count * count)},
-        {.name = "tasks",
-         .run = run_tasks,
-         .judge = judge,
-         .arg = &tasks,
-         .count = (double)(messages / count * count),
-         .workers = 1},
+    static const struct bench_side kinds[] = {
+        {.name = "epoll", .run = run_epoll, .judge = judge},
+        {.name = "tasks", .run = run_tasks, .judge = judge, .workers = 1},
+        {.name = "io_uring", .run = run_uring, .judge = judge},
     };
+    enum { SIDES = sizeof kinds / sizeof *kinds };
+    struct echo       echoes[SIDES];
+    struct bench_side sides[SIDES];
+    char              what[40];
 
-    echo_init(&epoll, count, messages / count);
-    echo_init(&tasks, count, messages / count);
-    for (int i = 0; i < count; i++) {
-        int                fd = epoll.connections[i].server;
-        struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
-        if (epoll_ctl(epoll.server_epoll, EPOLL_CTL_ADD, fd, &event) != 0) bench_fail("no epoll: %s", strerror(errno));
+    for (int i = 0; i < SIDES; i++) {
+        echo_init(&echoes[i], count, messages / count);
+        sides[i] = kinds[i];
+        sides[i].arg = &echoes[i];
+        sides[i].count = (double)(messages / count * count);
     }
+    prepare_epoll(&echoes[0]);
+    size_t there = prepare_uring(&echoes[SIDES - 1]) ? SIDES : SIDES - 1;
     snprintf(what, sizeof what, "%d connections", count);
-    bench_compare(what, "request", sides);
-    print("epoll", &epoll);
-    print("tasks", &tasks);
-    echo_destroy(&epoll);
-    echo_destroy(&tasks);
+    bench_compare_sides(what, "request", sides, there);
+    for (size_t i = 0; i < there; i++) print(sides[i].name, &echoes[i]);
+    for (int i = 0; i < SIDES; i++) echo_destroy(&echoes[i]);
 }
 
 int main(int argc, char **argv)
