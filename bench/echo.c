@@ -2,8 +2,8 @@
  *
  * Three servers take turns: a loop over epoll, one over an io_uring where there is one, and a task for each connection.
  * The load is common to all: a thread on another processor that has one message under way on each connection, and
- * compares every byte that comes back.  The connections are made once and stay; each server has its own, so that none is
- * known to two.
+ * compares every byte that comes back.  The connections are made once and stay; each server has its own, so that none
+ * is known to two.
  *
  * Beside the time for a request, which the load takes part in, it prints what the server alone took of its processor,
  * its system calls (those that are made through the functions of libc below), and the latencies that the load saw.
