@@ -1,6 +1,5 @@
 #define _GNU_SOURCE
 #include "uring.h"
-#include "chaos.h"
 #include "lock.h"
 #include "park.h"
 #include "worker.h"
@@ -38,7 +37,7 @@ static Atomic(bool) refused;
 static bool wanted(void)
 {
     if (ORDER_PRECISE) return false; /* ThreadSanitizer follows system calls, and no requests */
-    static Atomic(int32_t) answer; /* 0: not asked yet */
+    static Atomic(int32_t) answer;   /* 0: not asked yet */
     int32_t                known = load_relaxed(&answer);
     if (!known) {
         const char *io = getenv("WEFT_IO");

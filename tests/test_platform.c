@@ -367,6 +367,19 @@ static void threads_are_counted(void **state)
     assert_task_checks();
 }
 
+/* Such threads come with requests of an io_uring (test_uring.c): these here are none. */
+static void own_threads_are_not_the_systems(void **state)
+{
+    (void)state;
+    test_thread thread;
+
+    atomic_store(&may_end, false);
+    test_thread_start(&thread, stay, NULL);
+    assert_int_equal(platform_system_threads(), 0);
+    atomic_store(&may_end, true);
+    test_thread_join(&thread);
+}
+
 int main(void)
 {
 #define WITH_ROOT(test) cmocka_unit_test_setup_teardown(test, make_root, remove_root)
@@ -383,6 +396,7 @@ int main(void)
         cmocka_unit_test(wait_times_out),
         cmocka_unit_test(wake_wakes),
         cmocka_unit_test(threads_are_counted),
+        cmocka_unit_test(own_threads_are_not_the_systems),
         cmocka_unit_test(one_side_of_the_fence_sees_the_other),
     };
 

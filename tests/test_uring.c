@@ -269,6 +269,42 @@ static void position_is_shared(void **state)
     for (size_t i = 0; i < test_scale(20); i++) assert_in_tasks(use_position, NULL);
 }
 
+static int write_next(void *arg)
+{
+    struct reader *r = arg;
+    r->result = weft_write(r->fd, r->bytes, BLOCK, WEFT_NEVER);
+    return 0;
+}
+
+/* And writers: none writes where another does. */
+static int write_position(void *arg)
+{
+    (void)arg;
+    struct reader readers[BLOCKS];
+    char          block[BLOCK];
+    int           fd = test_file(), seen[BLOCKS] = {0};
+    make_readers(readers, fd);
+    for (int i = 0; i < BLOCKS; i++) memset(readers[i].bytes, i, BLOCK);
+    in_parallel(readers, write_next);
+    for (int i = 0; i < BLOCKS; i++) {
+        task_check(readers[i].result == BLOCK);
+        task_check(pread(fd, block, BLOCK, (off_t)i * BLOCK) == BLOCK);
+        task_check(block[0] >= 0 && block[0] < BLOCKS && is_block(block, block[0]));
+        if (block[0] >= 0 && block[0] < BLOCKS) seen[(int)block[0]]++;
+    }
+    for (int i = 0; i < BLOCKS; i++) task_check(seen[i] == 1);
+    task_check(lseek(fd, 0, SEEK_END) == (off_t)BLOCKS * BLOCK);
+    free_readers(readers);
+    task_check(weft_close(fd) == 0);
+    return 0;
+}
+
+static void position_is_shared_by_writers(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < test_scale(20); i++) assert_in_tasks(write_position, NULL);
+}
+
 /* What was begun in one life of the number goes on in it. */
 static int close_meanwhile(void *arg)
 {
@@ -454,15 +490,11 @@ int main(int argc, char **argv)
     };
     test_child_main(argc, argv, parts, TEST_LENGTH(parts));
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(requests_are_carried_out),
-        cmocka_unit_test(requests_beyond_the_room_are_refused),
-        cmocka_unit_test(offsets_take_no_thread),
-        cmocka_unit_test(position_is_shared),
-        cmocka_unit_test(closing_meanwhile_harms_nothing),
-        cmocka_unit_test(cancelling_ends_no_request),
-        cmocka_unit_test(nothing_is_left),
-        cmocka_unit_test(deadlock_is_told_still),
-        cmocka_unit_test(goes_without),
+        cmocka_unit_test(requests_are_carried_out),      cmocka_unit_test(requests_beyond_the_room_are_refused),
+        cmocka_unit_test(offsets_take_no_thread),        cmocka_unit_test(position_is_shared),
+        cmocka_unit_test(position_is_shared_by_writers), cmocka_unit_test(closing_meanwhile_harms_nothing),
+        cmocka_unit_test(cancelling_ends_no_request),    cmocka_unit_test(nothing_is_left),
+        cmocka_unit_test(deadlock_is_told_still),        cmocka_unit_test(goes_without),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
