@@ -8,9 +8,7 @@
 
 #include "model_explore.h"
 
-#include "../lib/park.c"
-#include "../lib/wait.c"
-
+/* Before they are used, or clang does not mind. */
 #pragma weak worker_breathe
 #pragma weak worker_look
 #pragma weak worker_suspend
@@ -23,6 +21,9 @@
 #pragma weak cancel_check_slow
 #pragma weak cancel_reason
 #pragma weak cancel_link_slow
+
+#include "../lib/park.c"
+#include "../lib/wait.c"
 
 _Thread_local struct worker *worker_here;
 
