@@ -60,6 +60,11 @@ static inline int64_t choice_tick(void)
     return platform_clock_coarse();
 }
 
+static inline int64_t choice_tick_length(void)
+{
+    return platform_clock_tick();
+}
+
 /* The moment for those who are scheduled: with a seed it stands still while anything runs, and is set by the worker
  * that has nothing to do. */
 static inline int64_t choice_now(const struct choice *c)

@@ -1,6 +1,7 @@
 #include "mutex.h"
 #include "order.h"
 #include "wait.h"
+#include "work.h"
 #include "worker.h"
 
 /* One at a time holds it.  To lock and to unlock one that nobody waits for is one atomic operation each.
@@ -65,7 +66,7 @@ struct locking {
 static unsigned spins(void)
 {
     struct worker *w = worker_self();
-    return !w || (w->runtime->count > 1 && runq_length(&w->runq) == 0) ? MUTEX_SPINS : 0;
+    return !w || (w->runtime->count > 1 && work_length(w) == 0) ? MUTEX_SPINS : 0;
 }
 
 static bool compete(struct mutex *m, uintptr_t woken)

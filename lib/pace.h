@@ -2,7 +2,9 @@
  *
  * What is to happen every few milliseconds is looked for by who goes through many events of unknown length: a clock read
  * for each would cost more than the event.  So the number between two looks follows what they took: it shrinks in
- * proportion when the last ones took too long, and doubles while they take no time.
+ * proportion when the last ones took too long, to a quarter at most, as that may have been one alone; and it doubles while
+ * they take no time, unless some have been long not long ago: a burst of short ones is not to hide the long ones among
+ * which it comes.
  */
 #ifndef WEFT_PACE_H
 #define WEFT_PACE_H
@@ -10,16 +12,24 @@
 #include "base.h"
 
 struct pace {
-    int64_t looked;
-    int32_t stride; /* events until the next look, once this many have gone by */
+    int64_t looked, slow; /* when it was looked last, and when more than a tick had passed before that */
+    int64_t tick;         /* what the coarse clock moves on by */
+    int32_t stride;       /* events until the next look, once this many have gone by */
 };
 
 /* Looks should be this near to each other; Go's scheduler preempts after as much. */
-#define PACE_NS (10 * INT64_C(1000000))
+#define PACE_NS        (10 * INT64_C(1000000))
+#define PACE_MEMORY_NS (100 * INT64_C(1000000))
 
-static inline void pace_init(struct pace *p, int32_t most, int64_t now)
+static inline void pace_init(struct pace *p, int32_t most, int64_t now, int64_t tick)
 {
-    *p = (struct pace){now, most};
+    *p = (struct pace){now, now - PACE_MEMORY_NS, tick, most};
+}
+
+/* There were no events for a while. */
+static inline void pace_rested(struct pace *p, int64_t now)
+{
+    p->looked = now;
 }
 
 /* A look, at the coarse clock.  True: a tick has passed since the last one. */
@@ -27,8 +37,12 @@ static inline bool pace_look(struct pace *p, int32_t most, int64_t now)
 {
     int64_t passed = now - p->looked;
     p->looked = now;
-    if (passed > PACE_NS) p->stride = (int32_t)max_of(p->stride * PACE_NS / passed, 1);
-    else if (passed == 0) p->stride = min_of(p->stride * 2, most);
+    if (passed > p->tick) p->slow = now; /* and not just one, which may have been about to */
+    if (passed > PACE_NS) {
+        p->stride = (int32_t)max_of(max_of(p->stride * PACE_NS / passed, p->stride / 4), 1);
+    } else if (passed == 0 && now - p->slow >= PACE_MEMORY_NS) {
+        p->stride = min_of(p->stride * 2, most);
+    }
     return passed != 0;
 }
 

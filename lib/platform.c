@@ -138,6 +138,13 @@ int64_t platform_clock_coarse(void)
     return clock_of(CLOCK_MONOTONIC_COARSE);
 }
 
+int64_t platform_clock_tick(void)
+{
+    struct timespec tick;
+    clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
+    return (int64_t)tick.tv_sec * 1000000000 + tick.tv_nsec;
+}
+
 void platform_futex_wait(Atomic(uint32_t) *word, uint32_t value, int64_t timeout)
 {
     struct timespec t = {.tv_sec = timeout / 1000000000, .tv_nsec = timeout % 1000000000};

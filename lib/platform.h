@@ -33,6 +33,7 @@ int64_t platform_clock(void);
 
 /* The same as of the kernel's last tick, 1 to 10 ms ago, for a fifth of the price. */
 int64_t platform_clock_coarse(void);
+int64_t platform_clock_tick(void); /* how long one is, in nanoseconds */
 
 /* The part of platform_cpus that reads control groups, below `root` as if that
  * were /, for the process whose /proc/self/cgroup text is `membership`: CPUs

@@ -37,7 +37,19 @@
 
 /* ---- stealing ------------------------------------------------------------ */
 
-/* From another worker: public tasks first, then what it has resumed. */
+/* Half of a queue: the first, and the others into the worker's own one. */
+static ready_t steal_begun(struct worker *w, struct runq *theirs, struct runq *own)
+{
+    uint32_t n = min_of((runq_length(theirs) + 1) / 2, STEAL_MOST);
+    if (n == 0) return 0;
+    ready_t first = runq_pop(theirs), more;
+    for (uint32_t i = 1; first && i < n && (more = runq_pop(theirs)); i++)
+        if (!runq_push(own, more)) inject_put(&w->runtime->inject, more);
+    w->stole_count = n;
+    return first;
+}
+
+/* From another worker: public tasks first, then what it has resumed, then who has yielded there. */
 static ready_t steal_from(struct worker *w, struct worker *victim)
 {
     void    *tasks[STEAL_MOST];
@@ -53,13 +65,8 @@ static ready_t steal_from(struct worker *w, struct worker *victim)
             return task_ready(tasks[0]);
         }
     }
-    uint32_t n = min_of((runq_length(&victim->runq) + 1) / 2, STEAL_MOST);
-    if (n == 0) return 0;
-    ready_t first = runq_pop(&victim->runq), more;
-    for (uint32_t i = 1; first && i < n && (more = runq_pop(&victim->runq)); i++)
-        if (!runq_push(&w->runq, more)) inject_put(&w->runtime->inject, more);
-    w->stole_count = n;
-    return first;
+    ready_t item = steal_begun(w, &victim->runq, &w->runq);
+    return item ? item : steal_begun(w, &victim->yielded, &w->yielded);
 }
 
 static void stole(struct worker *w, uint32_t count)
@@ -148,6 +155,8 @@ static ready_t leave_watch(struct worker *w, ready_t item, bool stolen)
 {
     struct weft_runtime *rt = w->runtime;
     w->now = worker_now(w); /* it may have slept for long */
+    pace_rested(&w->near_pace, choice_tick());
+    pace_rested(&w->breath_pace, w->near_pace.looked);
     switch (idle_leave(&rt->idle, stolen || !inject_empty(&rt->inject))) {
     case IDLE_ALONE: break;
     case IDLE_SUCCEEDED: worker_count_one(&w->count.wakeups); break;
@@ -309,7 +318,7 @@ static ready_t watch(struct worker *w)
         if (idle_closed(&rt->idle)) return leave_watch(w, 0, false);
         if (!w->choice.seeded && (item = work_take_shared(w))) return leave_watch(w, item, false);
         if (work_next_timer(rt) != INT64_MAX) work_expire(w, true);
-        if ((item = work_pick(w))) return leave_watch(w, item, runq_length(&w->runq) > 0);
+        if ((item = work_pick(w))) return leave_watch(w, item, work_length(w) > 0);
         int64_t now = choice_clock();
         if (!w->rest && !w->choice.seeded) {
             if ((item = steal(w))) return leave_watch(w, item, true);

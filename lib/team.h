@@ -54,7 +54,8 @@ struct worker {
     int32_t                near;   /* picks until one that begins with the oldest */
     unsigned               turn;   /* which of the oldest it tries first */
     struct pace            near_pace, breath_pace;
-    unsigned               looks;        /* since the last breath */
+    uint64_t               look_turn;    /* the switches at the last look */
+    unsigned               looks;        /* in this turn, since the last breath */
     bool                   late;         /* a tick has passed before the last look */
     unsigned               late_breaths; /* that a tick has asked for */
     unsigned               breaths;
@@ -87,6 +88,7 @@ struct worker {
     Atomic(uint64_t) alone_turn;                 /* the monitor's: the worker's turn in which a task was seen to run */
     Atomic(int64_t)  alone_since;                /* and since when without letting others run; 0: nobody runs */
     struct timers    timers;                     /* of those who wait until a moment and began to here */
+    struct runq      yielded;                    /* who merely let others run: behind those who have waited */
     struct runq      runq;                       /* last: most of these two is not touched in a short life */
 };
 

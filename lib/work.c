@@ -246,8 +246,8 @@ typedef ready_t source(struct worker *w);
 /* With a seed, or for chaos: any of the sources, with the same likelihood for each that has something. */
 static ready_t pick_any(struct worker *w)
 {
-    static source *const sources[] = {work_take_next,    work_take_task,    take_oldest_task,
-                                      work_take_spilled, work_take_resumed, work_take_shared};
+    static source *const sources[] = {work_take_next,    work_take_task,   take_oldest_task, work_take_spilled,
+                                      work_take_resumed, work_take_shared, work_take_yielded};
     uint64_t             before = w->choice.state;
     unsigned             n = array_len(sources), first = choice_below(&w->choice, n);
     for (unsigned i = 0; i < n; i++) {
@@ -258,13 +258,23 @@ static ready_t pick_any(struct worker *w)
     return 0;
 }
 
+/* Of those that have begun, by turns, so that none of these queues waits for another. */
+static ready_t pick_begun(struct worker *w, unsigned turn)
+{
+    static source *const sources[] = {work_take_resumed, work_take_shared, work_take_yielded};
+    for (unsigned i = 0; i < array_len(sources); i++) {
+        ready_t item = sources[(turn + i) % array_len(sources)](w);
+        if (item) return item;
+    }
+    return 0;
+}
+
 /* From the far end: what has waited longest. */
 static ready_t pick_oldest(struct worker *w)
 {
     ready_t item;
     if (w->turn++ % FAR_TASK == 0 && ((item = take_oldest_task(w)) || (item = work_take_spilled(w)))) return item;
-    if ((item = w->turn % 2 ? work_take_resumed(w) : work_take_shared(w))) return item;
-    return w->turn % 2 ? work_take_shared(w) : work_take_resumed(w);
+    return pick_begun(w, w->turn);
 }
 
 noinline ready_t work_pick_far(struct worker *w)
@@ -300,6 +310,5 @@ ready_t work_pick_breath(struct worker *w)
     bool oldest = w->breaths % WORK_BREATHS == 0;
     if (w->late && ++w->late_breaths % WORK_LATE_BREATHS == 0) oldest = true;
     if (oldest && (item = take_oldest_task(w))) return item;
-    if ((item = w->breaths % 2 ? work_take_resumed(w) : work_take_shared(w))) return item;
-    return w->breaths % 2 ? work_take_shared(w) : work_take_resumed(w);
+    return pick_begun(w, w->breaths);
 }

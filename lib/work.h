@@ -4,8 +4,8 @@
  * a worker takes what is near first, and every so often what has waited longest.
  *
  *   near    whom the last task has woken; by turns the queue that all workers share, what was resumed, oldest
- *           first, and its own tasks, newest first
- *   far     what was resumed and what is shared, by turns; now and then the oldest of its own tasks
+ *           first, and its own tasks, newest first; then who has only yielded
+ *   far     what was resumed, what is shared and who has yielded, by turns; now and then the oldest of its own tasks
  *
  * With a seed each pick is drawn at random.
  */
@@ -38,6 +38,12 @@ void work_ready_fiber(struct fiber *f, bool next);
 
 /* On this worker, behind what it has resumed already. */
 void work_ready_here(struct worker *w, ready_t item);
+
+/* By a worker that has just left it: behind all that have waited, as it has not. */
+static always_inline void work_ready_yielded(struct worker *w, ready_t item)
+{
+    if (WEFT_CHAOS || unlikely(!runq_push(&w->yielded, item))) work_ready_here(w, item);
+}
 
 /* For the `expire` of a timer, whose arg is the list: the fiber is ready as soon as the lock of the timers is dropped. */
 void work_expired(struct fiber *f, void *list);
@@ -85,7 +91,18 @@ static inline ready_t work_take_resumed(struct worker *w)
     return runq_pop(&w->runq);
 }
 
+static inline ready_t work_take_yielded(struct worker *w)
+{
+    return runq_pop(&w->yielded);
+}
+
 ready_t work_take_shared(struct worker *w);
+
+/* How many that have begun are ready on this worker. */
+static inline uint32_t work_length(struct worker *w)
+{
+    return runq_length(&w->runq) + runq_length(&w->yielded);
+}
 
 /* Of the tasks for which the deque had no memory. */
 ready_t work_take_spilled(struct worker *w);
@@ -103,12 +120,14 @@ static always_inline ready_t work_pick(struct worker *w)
     if ((item = work_take_next(w))) return item;
     /* By turns: what goes on frees a stack in the end, what begins takes one, and neither may pile up behind the other.
      * What goes on has three of four, as every task begins but once, and who is to go on has often been promised when. */
-    if ((w->near & 3) == 3 && !inject_empty(&w->runtime->inject) && (item = work_take_shared(w))) return item;
-    if ((w->near & 3) && (item = work_take_resumed(w))) return item;
+    unsigned turn = (unsigned)w->near & 3;
+    if (turn == 3 && !inject_empty(&w->runtime->inject) && (item = work_take_shared(w))) return item;
+    if (turn && (item = work_take_resumed(w))) return item;
     if ((item = work_take_task(w))) return item;
     if (unlikely(w->spill)) return work_take_spilled(w);
-    if ((item = work_take_resumed(w))) return item;
-    return inject_empty(&w->runtime->inject) ? 0 : work_take_shared(w);
+    if (!turn && (item = work_take_resumed(w))) return item;
+    if (!inject_empty(&w->runtime->inject) && (item = work_take_shared(w))) return item;
+    return work_take_yielded(w);
 }
 
 /* What a task that breathes lets run: what was resumed or is shared; every WORK_BREATHS breaths, or every

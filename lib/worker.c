@@ -102,12 +102,19 @@ void worker_suspend(struct worker *w, worker_then *then, void *arg)
     leave_for(w, work_pick(w), then, arg);
 }
 
-static void then_ready(struct worker *w, struct fiber *f, void *arg)
+static void then_yielded(struct worker *w, struct fiber *f, void *arg)
 {
     (void)arg;
-    if (!WEFT_CHAOS && likely(!f->root) && likely(runq_push(&w->runq, fiber_ready(f)))) return;
-    if (!f->root) work_ready_here(w, fiber_ready(f));
+    if (likely(!f->root)) work_ready_yielded(w, fiber_ready(f));
     else root_push(f->root, fiber_ready(f)); /* which this worker still has */
+}
+
+/* Before what has not begun: a tree whose inner tasks gave way to those would grow in breadth. */
+static void then_resumed(struct worker *w, struct fiber *f, void *arg)
+{
+    (void)arg;
+    if (likely(!f->root)) work_ready_here(w, fiber_ready(f));
+    else root_push(f->root, fiber_ready(f)); /* as above */
 }
 
 void worker_yield(struct worker *w)
@@ -120,13 +127,21 @@ void worker_yield(struct worker *w)
         item = work_pick(w);
     }
     if (unlikely(!item) && w->choice.seeded) item = search_yielding(w);
-    if (item || (unlikely(root) && load_relaxed(&root->pending) > 1)) leave_for(w, item, then_ready, NULL);
+    if (item || (unlikely(root) && load_relaxed(&root->pending) > 1)) leave_for(w, item, then_yielded, NULL);
     else if (unlikely(load_relaxed(&stack_leaving))) look_twice(w, w->fiber->current);
 }
 
 noinline bool worker_look(struct worker *w)
 {
     if (WEFT_CHAOS || w->choice.seeded) return true;
+    uint64_t turn = load_relaxed(&w->count.switches);
+    if (turn != w->look_turn) { /* the first look since others ran: what passed before was theirs */
+        w->look_turn = turn;
+        w->looks = 0;
+        pace_rested(&w->breath_pace, choice_tick());
+        w->budget = w->breath_pace.stride;
+        return false;
+    }
     w->late = pace_look(&w->breath_pace, WORKER_CALLS, choice_tick());
     if (w->late || ++w->looks >= WORKER_LOOKS) return true;
     w->budget = w->breath_pace.stride;
@@ -139,7 +154,8 @@ noinline void worker_breathe(struct worker *w)
     w->budget = WEFT_CHAOS || w->choice.seeded ? (int32_t)choice_below(&w->choice, 16) : w->breath_pace.stride;
     struct root *root = w->fiber->root;
     ready_t      item = work_pick_breath(w);
-    if (item || (root && load_relaxed(&root->pending) > 1)) leave_for(w, item, then_ready, NULL);
+    if (item || (root && load_relaxed(&root->pending) > 1))
+        leave_for(w, item, w->late ? then_yielded : then_resumed, NULL);
     else if (unlikely(load_relaxed(&stack_leaving))) look_twice(w, w->fiber->current);
 }
 
@@ -192,7 +208,8 @@ static noinline ready_t starve(struct worker *w, ready_t item)
         work_poll(w);
         bool timed = work_next_timer(rt) != INT64_MAX;
         if (timed && w->choice.seeded && (item = search_yielding(w))) break;
-        if ((item = !slot_empty(&w->next) ? work_take_next(w) : work_take_resumed(w))) break;
+        if ((item = !slot_empty(&w->next) ? work_take_next(w) : work_take_resumed(w)) || (item = work_take_yielded(w)))
+            break;
         for (uint32_t n = load_relaxed(&rt->inject.count); n > 0; n--) {
             if (!(item = inject_take(&rt->inject)) || ready_kind(item) != READY_TASK || spare_have(w)) break;
             inject_put(&rt->inject, item);
@@ -273,13 +290,14 @@ int worker_init(struct worker *w, struct weft_runtime *rt, unsigned index, uint6
     memset(w, 0, offsetof(struct worker, timers));
     timers_init(&w->timers, seed != 0);
     runq_init(&w->runq);
+    runq_init(&w->yielded);
     atomic_set(&w->asked, 0);
     atomic_set(&w->seen_at, 0);
     w->runtime = rt;
     w->index = index;
     w->budget = WEFT_CHAOS || seed ? 1 : WORKER_CALLS;
-    pace_init(&w->breath_pace, WORKER_CALLS, choice_tick());
-    pace_init(&w->near_pace, WORK_NEAR, choice_tick());
+    pace_init(&w->breath_pace, WORKER_CALLS, choice_tick(), choice_tick_length());
+    pace_init(&w->near_pace, WORK_NEAR, choice_tick(), choice_tick_length());
     search_init(w);
     choice_init(&w->choice, seed, index + 1);
     w->now = worker_now(w);

@@ -224,6 +224,11 @@ int64_t platform_clock_coarse(void)
     return running->clock / 4000000 * 4000000;
 }
 
+int64_t platform_clock_tick(void)
+{
+    return 4000000;
+}
+
 uint64_t platform_cgroup_limit(const char *root, const char *membership)
 {
     (void)root;

@@ -26,12 +26,12 @@
  *            the poller look, every so often even when it need not wait.
  *              Where every task goes on for at most T between two such calls, a
  *            turn of a worker ends when its task waits, and at the latest after
- *            4,096 calls, or after 256 T and a tick of the kernel (1 to 10 ms),
+ *            4,096 calls, or after 512 T and a tick of the kernel (1 to 10 ms),
  *            whichever is less.  A task that is ready to go on does so within
  *            200 (n + 1) turns of its worker, and one that has not begun begins
  *            within 1,000 (n + 1), n being how many of its kind were ready
  *            before it; mostly much sooner, and the sooner the longer the turns
- *            are.  Idle workers take from both ends.  The tasks of a root take
+ *            are; and who has waited comes before who has only yielded.  Idle workers take from both ends.  The tasks of a root take
  *            turns within the turns of their root.
  * Threads    Calls that wait work in a plain pthread too, with or without a
  *            runtime: there they block the thread.  Calls that need a task
