@@ -1,6 +1,7 @@
-/* main.c - the main job: the words of a machine's own files, many waits, and two unbalanced trees, in three ways
+/* main.c - the main job: the words of a machine's own files, many waits and requests, and two unbalanced trees, in three
+ * ways
  *
- * Reading order: words.c, waits.c and tree.c are the jobs, written once; way.h is the one
+ * Reading order: words.c, waits.c, requests.c and tree.c are the jobs, written once; way.h is the one
  * setting; trace.c records, job.c measures, report.c and picture.c show it.
  */
 #include "job.h"
@@ -8,6 +9,7 @@
 #include "picture.h"
 #include "progress.h"
 #include "report.h"
+#include "requests.h"
 #include "tree.h"
 #include "waits.h"
 #include "wc.h"
@@ -18,33 +20,36 @@
 
 enum { SAME = 0, DIFFERENT = 1, TROUBLE = 2 }; /* how the program ends */
 
-enum { JOBS = 4, TREES = 2 }; /* the trees come last */
+enum { JOBS = 5, TREES = 2 }; /* the trees come last */
 
 struct options {
     char      **dirs;
     const char *svg;
-    unsigned    workers, runs, files, waits;
+    unsigned    workers, runs, files, waits, requests;
     bool        json;
     unsigned    jobs;
 };
 
-static const char help[] = "usage: demo [OPTION ...] [DIR ...]\n"
-                           "\n"
-                           "Counts and hashes the words of the files below each DIR (default: /usr/include and\n"
-                           "/usr/share), sleeps 10,000 times for 10 ms, and searches two unbalanced trees: as plain\n"
-                           "subroutines, as tasks on one root, and as tasks over all cores.  Prints what that took\n"
-                           "and whether the answers are the same, and draws who ran what on which worker.\n"
-                           "\n"
-                           "  --workers N  threads that run tasks (default: the CPUs that the process may use)\n"
-                           "  --files N    work on N files at most (default: 20000)\n"
-                           "  --waits N    sleep N times (default: 10000)\n"
-                           "  --reps N     run each way N times (default: 5)\n"
-                           "  --no-trees   leave out the trees\n"
-                           "  --svg FILE   where the picture goes (default: weft-demo.svg)\n"
-                           "  --json       print JSON instead of a table\n"
-                           "  --help       print this\n"
-                           "\n"
-                           "Ends with 0 if all answers were the same, 1 if one was not, 2 if there was trouble.\n";
+static const char help[] =
+    "usage: demo [OPTION ...] [DIR ...]\n"
+    "\n"
+    "Counts and hashes the words of the files below each DIR (default: /usr/include and\n"
+    "/usr/share), sleeps 10,000 times for 10 ms, asks a server on this machine 2,000 times that\n"
+    "takes 10 ms for an answer, and searches two unbalanced trees: as plain subroutines, as\n"
+    "tasks on one root, and as tasks over all cores.  Prints what that took and whether the\n"
+    "answers are the same, and draws who ran what on which worker.\n"
+    "\n"
+    "  --workers N  threads that run tasks (default: the CPUs that the process may use)\n"
+    "  --files N    work on N files at most (default: 20000)\n"
+    "  --waits N    sleep N times (default: 10000)\n"
+    "  --requests N ask N times (default: 2000)\n"
+    "  --reps N     run each way N times (default: 5)\n"
+    "  --no-trees   leave out the trees\n"
+    "  --svg FILE   where the picture goes (default: weft-demo.svg)\n"
+    "  --json       print JSON instead of a table\n"
+    "  --help       print this\n"
+    "\n"
+    "Ends with 0 if all answers were the same, 1 if one was not, 2 if there was trouble.\n";
 
 static unsigned number_of(const char *option, const char *string, unsigned most)
 {
@@ -62,23 +67,25 @@ static struct options options_of(int argc, char **argv)
 {
     static char               *usual[] = {"/usr/include", "/usr/share", NULL};
     static const struct option names[] = {
-        {"workers", required_argument, NULL, 'w'},
-        {"files", required_argument, NULL, 'f'},
-        {"waits", required_argument, NULL, 'n'},
-        {"reps", required_argument, NULL, 'r'},
-        {"svg", required_argument, NULL, 's'},
-        {"no-trees", no_argument, NULL, 't'},
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"workers", required_argument, NULL, 'w'}, {"files", required_argument, NULL, 'f'},
+        {"waits", required_argument, NULL, 'n'},   {"requests", required_argument, NULL, 'q'},
+        {"reps", required_argument, NULL, 'r'},    {"svg", required_argument, NULL, 's'},
+        {"no-trees", no_argument, NULL, 't'},      {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
     };
-    struct options options = {
-        .dirs = usual, .svg = "weft-demo.svg", .runs = 5, .files = 20000, .waits = 10000, .jobs = JOBS};
+    struct options options = {.dirs = usual,
+                              .svg = "weft-demo.svg",
+                              .runs = 5,
+                              .files = 20000,
+                              .waits = 10000,
+                              .requests = 2000,
+                              .jobs = JOBS};
     for (int option; (option = getopt_long(argc, argv, "h", names, NULL)) != -1;) {
         switch (option) {
         case 'w': options.workers = number_of("--workers", optarg, TRACE_LANES); break;
         case 'f': options.files = number_of("--files", optarg, 100000000); break;
         case 'n': options.waits = number_of("--waits", optarg, 1000000); break;
+        case 'q': options.requests = number_of("--requests", optarg, 1000000); break;
         case 'r': options.runs = number_of("--reps", optarg, 1000); break;
         case 's': options.svg = optarg; break;
         case 't': options.jobs = JOBS - TREES; break;
@@ -144,6 +151,11 @@ static bool waits_job_right(const void *waits)
     return waits_right(waits);
 }
 
+static bool requests_job_right(const void *requests)
+{
+    return requests_right(requests);
+}
+
 static bool tree_job_right(const void *tree)
 {
     return tree_right(tree);
@@ -194,6 +206,22 @@ static struct job job_of_waits(struct waits *waits)
         .unit = "waits",
         .steps = waits->count,
         .sample = (double)waits->sample / (double)waits->count,
+    };
+}
+
+static struct job job_of_requests(struct requests *requests)
+{
+    return (struct job){
+        .name = "requests",
+        .title =
+            title("%s requests to a server that takes %d ms for each", report_number(requests->count), REQUESTS_MS),
+        .run = requests_run,
+        .right = requests_job_right,
+        .arg = requests,
+        .amount = (double)requests->count,
+        .unit = "requests",
+        .steps = requests->count,
+        .sample = (double)requests->sample / (double)requests->count,
     };
 }
 
@@ -266,9 +294,15 @@ int main(int argc, char **argv)
 
     struct waits waits;
     waits_make(&waits, options.waits);
+    struct requests requests;
+    int             started = requests_begin(&requests, options.requests);
+    if (started < 0) {
+        fprintf(stderr, "weft-demo: cannot serve requests: %s\n", strerror(-started));
+        return TROUBLE;
+    }
     struct tree   trees[TREES] = {{.params = &uts_t1}, {.params = &uts_t3}};
-    struct job    jobs[JOBS] = {job_of_words(&words, total.bytes), job_of_waits(&waits), job_of_tree(&trees[0]),
-                                job_of_tree(&trees[1])};
+    struct job    jobs[JOBS] = {job_of_words(&words, total.bytes), job_of_waits(&waits), job_of_requests(&requests),
+                                job_of_tree(&trees[0]), job_of_tree(&trees[1])};
     struct result results[JOBS] = {0};
     bool          right = wc != WC_DIFFERS;
     for (unsigned i = 0; i < options.jobs; i++) {
@@ -298,6 +332,7 @@ int main(int argc, char **argv)
     int end = show(&options, &about, jobs, results);
     for (unsigned i = 0; i < JOBS; i++) job_free(&jobs[i], &results[i]);
     waits_free(&waits);
+    requests_end(&requests);
     free(words.words.count);
     free(words.right);
     files_free(&files);
