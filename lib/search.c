@@ -312,6 +312,7 @@ static ready_t watch(struct worker *w)
 {
     struct weft_runtime *rt = w->runtime;
     int64_t              doze = DOZE_FIRST_NS, begin = choice_clock(), asked = 0;
+    int64_t              rested = 0; /* of what `quiet` asks for: signals may cut each doze short */
     unsigned             quiet = 0;
     for (;;) {
         ready_t item, forced = 0;
@@ -348,13 +349,16 @@ static ready_t watch(struct worker *w)
         if (!w->rest && doze >= CALL_FROM_NS) ask(w, ASK_CALL, &forced);
         worker_count_one(&w->count.parks);
         int64_t timeout = w->rest ? DOZE_FIRST_NS << w->rests : doze;
-        if (final) timeout = quiet < array_len(quiet_ns) ? quiet_ns[quiet] : -1;
+        if (final) timeout = quiet < array_len(quiet_ns) ? quiet_ns[quiet] - rested : -1;
         if (timeout < 0 ? due != INT64_MAX : due < timeout) timeout = due;
         if (work_look_after(w) && (timeout < 0 || timeout > WORK_LOOK_AFTER_NS)) timeout = WORK_LOOK_AFTER_NS;
         now = choice_clock();
         doze_until(w, now, timeout);
         int64_t dozed = choice_clock() - now;
-        if (final && quiet < array_len(quiet_ns) && dozed >= quiet_ns[quiet] && quiet++ == TRIM_AT - 1) spare_trim(w);
+        if (final && quiet < array_len(quiet_ns) && (rested += dozed) >= quiet_ns[quiet]) {
+            rested = 0;
+            if (quiet++ == TRIM_AT - 1) spare_trim(w);
+        }
         if (!w->rest) doze = min_of(doze * 2, DOZE_MOST_NS);
         w->rest = false;
         asked = 0;
