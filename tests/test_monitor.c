@@ -257,14 +257,16 @@ static weft_time longest;
 /* Lets others run all the time, though there are none; notes for how long it was not let run itself. */
 static int lets_run(void *arg)
 {
-    weft_time end = test_now() + *(weft_time *)arg, last = test_now(), now;
+    weft_time end = test_now() + *(weft_time *)arg, last = test_now();
 
     longest = 0;
-    for (int i = 0; (now = test_now()) < end; last = now, i++) {
-        if (now - last > longest) longest = now - last;
+    for (int i = 0; last < end; i++) {
         if (i % 2) weft_yield();
         else
             for (int k = 0; k < 5000; k++) weft_check();
+        weft_time now = test_now();
+        if (now - last > longest) longest = now - last;
+        last = now;
     }
     return 0;
 }
