@@ -1,4 +1,4 @@
-/* runq.h - a worker's queue of what goes on: resumed and yielded tasks, oldest first
+/* runq.h - a worker's queue of what goes on, oldest first: one of resumed tasks, one of those that have yielded
  *
  * A bounded ring.  The owner appends; anybody takes from the front, by a CAS of head.  It
  * never blocks, and an entry is taken once.  When it is full the owner puts

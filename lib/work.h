@@ -130,7 +130,7 @@ static always_inline ready_t work_pick(struct worker *w)
     return work_take_yielded(w);
 }
 
-/* What a task that breathes lets run: what was resumed or is shared; every WORK_BREATHS breaths, or every
+/* What a task that breathes lets run: what was resumed, is shared or has yielded; every WORK_BREATHS breaths, or every
  * WORK_LATE_BREATHS of those that a tick of the clock has asked for, the oldest task that has not begun.  That is
  * seldom, since to begin the far end of a recursion costs a stack, and most often the recursion would have come to it. */
 #define WORK_BREATHS      64

@@ -137,7 +137,7 @@ noinline bool worker_look(struct worker *w)
     uint64_t turn = load_relaxed(&w->count.switches);
     if (turn != w->look_turn) { /* the first look since others ran: what passed before was theirs */
         w->look_turn = turn;
-        w->looks = 0;
+        w->looks = 1;
         pace_rested(&w->breath_pace, choice_tick());
         w->budget = w->breath_pace.stride;
         return false;
