@@ -104,7 +104,8 @@ def _fill_readme() -> None:
     if not stored:
         raise SystemExit("bench/compare: there are no results; run it without --readme first")
     same, others = store.alike(stored)
-    report.put_into(sides.ROOT / "README.md", report.markdown(same, others, "bench/results/compare.svg"))
+    table = report.markdown(same, others, "bench/results/compare.svg")
+    report.put_into(sides.ROOT / "README.md", "bench/compare", table)
 
 
 def main() -> int:

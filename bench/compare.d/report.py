@@ -14,8 +14,6 @@ from verdict import Verdict
 
 WEFT = "weft"
 QUICK = "Small sizes, to see that all works: nothing follows from these figures."
-_BEGIN = "<!-- bench/compare: begin -->"
-_END = "<!-- bench/compare: end -->"
 
 
 def _digits(value: float) -> str:
@@ -186,10 +184,11 @@ def markdown(stored: list[Stored], others: list[Stored], chart: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def put_into(readme: Path, table: str) -> None:
-    """Between its two markers."""
-    before, begin, rest = readme.read_text().partition(_BEGIN)
-    _, end, after = rest.partition(_END)
+def put_into(readme: Path, command: str, table: str) -> None:
+    """Between the two markers of the command."""
+    opening, closing = f"<!-- {command}: begin -->", f"<!-- {command}: end -->"
+    before, begin, rest = readme.read_text().partition(opening)
+    _, end, after = rest.partition(closing)
     if not begin or not end:
-        raise SystemExit(f"bench/compare: {readme} lacks the lines {_BEGIN} and {_END}")
+        raise SystemExit(f"{command}: {readme} lacks the lines {opening} and {closing}")
     readme.write_text(f"{before}{begin}\n{table}{end}{after}")
