@@ -11,9 +11,6 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -36,27 +33,11 @@
  * (blocking.c).  What serves waiting is hidden from it.
  */
 
-enum { OUTCOME_READY, OUTCOME_CLOSED };
-
-/* A system call costs as much as so many calls that make none. */
-#define IO_CALLS 16
-
 static const struct wait_kind kind_in = {.what = "to read from the descriptor", .outside = true};
 static const struct wait_kind kind_out = {.what = "to write to the descriptor", .outside = true};
 static const struct wait_kind kind_poll = {.what = "for events of the descriptor", .outside = true};
 
 /* ---- what it is ------------------------------------------------------------ */
-
-void io_fresh(int fd)
-{
-    struct descriptor *d = descriptor_get(fd);
-    if (!d) return; /* whoever uses it will be told */
-    spin_take(&d->lock);
-    add_relaxed(&d->life, 1);
-    store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);
-    store_relaxed(&d->registered, 0);
-    spin_drop(&d->lock, 0);
-}
 
 static enum descriptor_kind classify(int fd, struct descriptor *d)
 {
@@ -178,27 +159,9 @@ void io_init(struct weft_runtime *rt)
 
 /* ---- waiting --------------------------------------------------------------- */
 
-/* A plain thread that polls; in its frame. */
-struct io_thread {
-    struct io_thread *next;
-    int               event;
-};
-
 static void unlock(void *arg)
 {
     spin_drop(&((struct descriptor *)arg)->lock, 0);
-}
-
-static bool lived_on(struct descriptor *d, uint32_t life)
-{
-    return load_relaxed(&d->life) == life;
-}
-
-/* For a call that finds the descriptor closed. */
-static int was_closed(const struct descriptor *d)
-{
-    order_acquire(d); /* pairs with weft_close */
-    return -EBADF;
 }
 
 static int thread_poll(int fd, struct descriptor *d, uint32_t life, short events, weft_time deadline)
@@ -253,20 +216,8 @@ static int enlist(struct weft_runtime *rt, int fd, struct descriptor *d, uint32_
     return error;
 }
 
-struct moment {
-    uint32_t life, change[2];
-};
-
-static always_inline struct moment now_of(struct descriptor *d)
-{
-    /* acquire: pairs with reported. */
-    return (struct moment){load_acquire(&d->life),
-                           {load_acquire(&d->change[DESCRIPTOR_IN]), load_acquire(&d->change[DESCRIPTOR_OUT])}};
-}
-
-/* Returns 0 when one of the events may have come; or a negative error. */
-static noinline int wait_ready(int fd, struct descriptor *d, struct moment before, short events, weft_time deadline,
-                               const struct wait_kind *kind)
+noinline int wait_ready(int fd, struct descriptor *d, struct moment before, short events, weft_time deadline,
+                        const struct wait_kind *kind)
 {
     struct worker *w = worker_self();
     if (!w) return thread_poll(fd, d, before.life, events, deadline);
@@ -304,38 +255,6 @@ static noinline int wait_ready(int fd, struct descriptor *d, struct moment befor
     if (outcome < 0) return outcome;
     /* It may have been closed, and used again, since this one was woken to try. */
     return outcome == OUTCOME_CLOSED || !lived_on(d, before.life) ? was_closed(d) : 0;
-}
-
-/* ---- calls under way ------------------------------------------------------- */
-
-/* The number is being closed: what the caller has is of the life before, or of one that has begun a moment ago. */
-static noinline bool begin_call_after_close(struct descriptor *d, uint32_t life)
-{
-    do {
-        sub_acq_rel(&d->calls, 1);
-        for (unsigned tries = 0; load_relaxed(&d->calls) & DESCRIPTOR_CLOSING;) spin_pause(&tries);
-    } while (add_acq_rel(&d->calls, 1) & DESCRIPTOR_CLOSING); /* as in begin_call */
-    if (lived_on(d, life)) return true;
-    sub_acq_rel(&d->calls, 1);
-    return false;
-}
-
-/* A system call that does not block, on the descriptor in the life in which the caller has noted its moment.  False: it has
- * been closed since. */
-static always_inline bool begin_call(struct descriptor *d, uint32_t life)
-{
-    /* acq_rel: pairs with weft_close; either that waits for this call's end, or this sees that it closes. */
-    if (unlikely(add_acq_rel(&d->calls, 1) & DESCRIPTOR_CLOSING)) return begin_call_after_close(d, life);
-    chaos_point();
-    if (likely(lived_on(d, life))) return true;
-    sub_acq_rel(&d->calls, 1);
-    return false;
-}
-
-static always_inline void end_call(struct descriptor *d)
-{
-    chaos_point();
-    sub_acq_rel(&d->calls, 1); /* as in begin_call */
 }
 
 /* ---- one try --------------------------------------------------------------- */
@@ -494,6 +413,19 @@ static bool socket_after_all(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
 }
 
+/* Other things' flags stay as they are. */
+int make_nonblocking(int fd, struct descriptor *d)
+{
+    if (!begin_call(d, now_of(d).life)) return was_closed(d);
+    int flags = fcntl(fd, F_GETFL), error = 0;
+    if (flags < 0) error = -errno;
+    else if (flags & O_NONBLOCK) error = 0;
+    else if (!socket_after_all(fd)) error = -ENOTSOCK;
+    else if (fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) error = -errno;
+    end_call(d);
+    return error;
+}
+
 /* With begin_call: all that is asked of the number here is of one life. */
 static always_inline ssize_t try_here(const struct transfer *t, struct descriptor *d)
 {
@@ -647,110 +579,6 @@ ssize_t weft_write_full(int fd, const void *buf, size_t count, weft_time deadlin
                    deadline);
 }
 
-/* Other things' flags stay as they are. */
-static int make_nonblocking(int fd, struct descriptor *d)
-{
-    if (!begin_call(d, now_of(d).life)) return was_closed(d);
-    int flags = fcntl(fd, F_GETFL), error = 0;
-    if (flags < 0) error = -errno;
-    else if (flags & O_NONBLOCK) error = 0;
-    else if (!socket_after_all(fd)) error = -ENOTSOCK;
-    else if (fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) error = -errno;
-    end_call(d);
-    return error;
-}
-
-/* When there is no descriptor or memory left, a server that asks again at once would only spin. */
-#define EXHAUSTED_NS (10 * WEFT_MS)
-
-int weft_accept(int fd, struct sockaddr *address, socklen_t *length, weft_time deadline)
-{
-    struct descriptor *d = descriptor_get(fd);
-    if (!d) return descriptor_error(fd);
-    int error = make_nonblocking(fd, d);
-    if (error) return error;
-    struct worker *w = worker_self();
-    if (w) worker_spend_more(w, IO_CALLS);
-    for (;;) {
-        struct moment before = now_of(d);
-        if (!begin_call(d, before.life)) return was_closed(d);
-        int accepted = accept4(fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        end_call(d);
-        if (accepted >= 0) {
-            io_fresh(accepted);
-            return accepted;
-        }
-        switch (errno) {
-        case EAGAIN: break;
-        /* Errors of a connection that was not accepted yet (accept(2)). */
-        case EINTR:
-        case ECONNABORTED:
-        case EPROTO:
-        case ENETDOWN:
-        case ENOPROTOOPT:
-        case EHOSTDOWN:
-        case ENONET:
-        case EHOSTUNREACH:
-        case ENETUNREACH: continue;
-        case EMFILE:
-        case ENFILE:
-        case ENOBUFS:
-        case ENOMEM:
-            error = -errno;
-            int refused = deadline != 0 ? weft_sleep(min_of(weft_now() + EXHAUSTED_NS, deadline)) : 0;
-            return refused ? refused : error; /* cancelled: or who asks again until it is would spin */
-        default: return -errno;
-        }
-        error = wait_ready(fd, d, before, POLLIN, deadline, &kind_in);
-        if (error) return error;
-    }
-}
-
-/* 0: it is connected; a negative errno; -EINPROGRESS, -EAGAIN: not yet. */
-static int try_connect(int fd, const struct sockaddr *address, socklen_t length, struct descriptor *d, uint32_t life)
-{
-    if (!begin_call(d, life)) return was_closed(d);
-    int error = connect(fd, address, length) == 0 ? 0 : -errno;
-    end_call(d);
-    return error == -EINTR || error == -EALREADY ? -EINPROGRESS : error;
-}
-
-static int try_connected(int fd, struct descriptor *d, uint32_t life)
-{
-    struct pollfd polled = {.fd = fd, .events = POLLOUT};
-    int           error = 0;
-    socklen_t     size = sizeof error;
-    if (!begin_call(d, life)) return was_closed(d);
-    if (poll(&polled, 1, 0) <= 0) error = -EINPROGRESS;
-    else error = getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? -error : -errno;
-    end_call(d);
-    return error;
-}
-
-int weft_connect(int fd, const struct sockaddr *address, socklen_t length, weft_time deadline)
-{
-    struct descriptor *d = descriptor_get(fd);
-    if (!d) return descriptor_error(fd);
-    int error = make_nonblocking(fd, d);
-    if (error) return error;
-    struct moment  before = now_of(d);
-    const uint32_t life = before.life;
-    /* A local socket whose listener's queue is full tells nobody when it is not. */
-    while ((error = try_connect(fd, address, length, d, life)) == -EAGAIN) {
-        int refused = wait_refused(deadline);
-        if (!refused) refused = weft_sleep(min_of(weft_now() + WEFT_MS, deadline));
-        if (refused) return refused;
-    }
-    if (error != -EINPROGRESS) return error;
-    while ((error = try_connected(fd, d, life)) == -EINPROGRESS) {
-        error = wait_ready(fd, d, before, POLLOUT, deadline, &kind_out);
-        if (error) return error;
-        before = now_of(d);
-        before.life = life;
-    }
-    return error;
-}
-
 int weft_poll(int fd, short events, weft_time deadline)
 {
     struct descriptor *d = descriptor_get(fd);
@@ -770,99 +598,4 @@ int weft_poll(int fd, short events, weft_time deadline)
         int error = wait_ready(fd, d, before, events, deadline, &kind_poll);
         if (error) return error;
     }
-}
-
-/* ---- opening and closing --------------------------------------------------- */
-
-struct opening {
-    const char *path;
-    int         flags;
-    mode_t      mode;
-    int         fd;
-};
-
-static int run_open(void *arg)
-{
-    struct opening *o = arg;
-    do o->fd = open(o->path, o->flags | O_CLOEXEC, o->mode);
-    while (o->fd < 0 && errno == EINTR);
-    if (o->fd < 0) o->fd = -errno;
-    else fcntl(o->fd, F_SETFL, fcntl(o->fd, F_GETFL) | O_NONBLOCK);
-    return 0;
-}
-
-int weft_open(const char *path, int flags, mode_t mode)
-{
-    struct opening o = {.path = path, .flags = flags, .mode = mode};
-    int            error = blocking_call(BLOCKING_FILES, run_open, &o);
-    if (error) return error;
-    if (o.fd >= 0) io_fresh(o.fd);
-    return o.fd;
-}
-
-/* A socket that lingers keeps whoever closes it until all is sent, O_NONBLOCK or not.  To ask is a system call for each
- * socket, a fifteenth of what closing one takes. */
-static bool lingers(int fd, uint32_t kind)
-{
-    struct linger linger;
-    socklen_t     size = sizeof linger;
-    if (kind == DESCRIPTOR_FILE || kind == DESCRIPTOR_OTHER) return false;
-    return getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &size) == 0 && linger.l_onoff && linger.l_linger > 0;
-}
-
-static int close_now(int fd)
-{
-    return close(fd) == 0 || errno == EINTR ? 0 : -errno;
-}
-
-static int run_close(void *fd)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* a profiler's would cut it short */
-    int error = close_now((int)(intptr_t)fd);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return error;
-}
-
-/* The last descriptor of a socket that lingers. */
-static int close_lingering(int fd)
-{
-    if (!worker_self()) return close_now(fd);
-    int result = blocking_call(BLOCKING_CALLS, run_close, (void *)(intptr_t)fd);
-    return result == -EAGAIN ? close_now(fd) : result; /* which close(2) does not say: there was no thread */
-}
-
-int weft_close(int fd)
-{
-    struct descriptor *d = descriptor_get(fd);
-    if (!d) return close_now(fd); /* without an entry nobody waits */
-    order_release(d);             /* pairs with was_closed */
-    spin_take(&d->lock);
-    struct wait_entry *in = wait_claim_all(&d->waiting[DESCRIPTOR_IN]),
-                      *out = wait_claim_all(&d->waiting[DESCRIPTOR_OUT]);
-    uint64_t one = 1;
-    order_hide(); /* those who wait have used it, and are not ordered before this */
-    for (struct io_thread *t = d->threads; t; t = t->next)
-        while (write(t->event, &one, sizeof one) < 0 && errno == EINTR) {
-        }
-    d->threads = NULL;
-    /* Nobody is in a call on the number when it is given back.  Those who come meanwhile wait until it is, and only then
-     * look which life it is that they have noted: somebody may have the number for another thing already. */
-    add_acq_rel(&d->calls, DESCRIPTOR_CLOSING); /* pairs with begin_call and end_call */
-    chaos_point();
-    for (unsigned tries = 0; load_acquire(&d->calls) != DESCRIPTOR_CLOSING;) spin_pause(&tries);
-    chaos_point();
-    add_release(&d->life, 1); /* pairs with now_of; a call that has not begun to wait sees it under the lock */
-    /* It lingers by another number, as this one is free as soon as its close begins. */
-    int lingering = lingers(fd, load_relaxed(&d->kind)) ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
-    store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);
-    store_relaxed(&d->registered, 0);
-    int error = close_now(fd); /* with the lock held: nobody gets the number sooner */
-    order_show();
-    sub_acq_rel(&d->calls, DESCRIPTOR_CLOSING);
-    spin_drop(&d->lock, 0);
-    wait_wake_all(in, OUTCOME_CLOSED);
-    wait_wake_all(out, OUTCOME_CLOSED);
-    return lingering < 0 ? error : close_lingering(lingering);
 }

@@ -1,12 +1,29 @@
-/* io.h - what io.c has for the files above it
+/* io.h - reading, writing and polling: a call that finds the descriptor not ready waits, and misses no report
+ *
+ * The public calls are in weft.h; here is what accepting, connecting and closing have in common with them.
  */
 #ifndef WEFT_IO_H
 #define WEFT_IO_H
 
-#include "descriptor.h"
+#include "call.h"
 
-/* A number that weft itself has just been given by the system: nothing that was known of it holds. */
-void io_fresh(int fd);
+/* A system call costs as much as so many calls that make none. */
+#define IO_CALLS 16
+
+enum { OUTCOME_READY, OUTCOME_CLOSED };
+
+/* A plain thread that polls, in whose frame this is; an eventfd wakes it. */
+struct io_thread {
+    struct io_thread *next;
+    int               event;
+};
+
+/* A socket becomes non-blocking; 0, or a negative error: -ENOTSOCK for another thing that is not. */
+int make_nonblocking(int fd, struct descriptor *d);
+
+/* Returns 0 when one of the events may have come since the moment; or a negative error. */
+int wait_ready(int fd, struct descriptor *d, struct moment before, short events, weft_time deadline,
+               const struct wait_kind *kind);
 
 /* For struct weft_runtime's hooks: see there. */
 void io_init(struct weft_runtime *runtime);

@@ -1,6 +1,6 @@
 #define _GNU_SOURCE
 #include "blocking.h"
-#include "io.h"
+#include "life.h"
 #include "order.h"
 #include "worker.h"
 

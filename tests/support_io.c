@@ -163,3 +163,30 @@ int test_file(void)
     unlink(path);
     return fd;
 }
+
+static int run_call(void *arg)
+{
+    struct test_call *c = arg;
+
+    atomic_store(&c->begun, true);
+    if (c->events) c->result = weft_poll(c->fd, c->events, c->deadline);
+    else if (c->writes && c->full) c->result = weft_write_full(c->fd, c->bytes, c->size, c->deadline);
+    else if (c->writes) c->result = weft_write(c->fd, c->bytes, c->size, c->deadline);
+    else if (c->full) c->result = weft_read_full(c->fd, c->bytes, c->size, c->deadline);
+    else c->result = weft_read(c->fd, c->bytes, c->size, c->deadline);
+    return 0;
+}
+
+void test_call_begin(struct test_call *c, bool thread)
+{
+    atomic_init(&c->begun, false);
+    test_side_start(&c->side, thread, run_call, c);
+    task_until(atomic_load(&c->begun));
+    test_let_run();
+}
+
+ssize_t test_call_end(struct test_call *c)
+{
+    task_check(test_side_end(&c->side) == 0);
+    return c->result;
+}

@@ -48,4 +48,24 @@ void test_take_number(int fd, int number);
 /* An empty file, open for reading and writing, without a name. */
 int test_file(void);
 
+/* Somebody else's call: a task's, or a plain thread's. */
+struct test_call {
+    int         fd;
+    short       events; /* of a call of weft_poll; 0: it reads */
+    bool        writes;
+    bool        full;
+    char       *bytes;
+    size_t      size;
+    weft_time   deadline;
+    ssize_t     result;
+    atomic_bool begun;
+    test_side   side;
+};
+
+/* It has begun, and most likely waits. */
+void test_call_begin(struct test_call *c, bool thread);
+
+/* What it came to. */
+ssize_t test_call_end(struct test_call *c);
+
 #endif

@@ -1,18 +1,13 @@
-/* test_net.c - names, listening, connecting, accepting
+/* test_net.c - names, listening, connecting
  *
  * Linked with --wrap, so that a test may be the resolver, or a system without IPv6.
  */
 #include "support_io.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define HOUR (3600 * WEFT_SEC)
@@ -355,141 +350,14 @@ static void every_address_is_all_or_none(void **state)
     assert_everywhere(listen_without, NULL);
 }
 
-/* ---- accepting -------------------------------------------------------------------- */
-
-struct service {
-    int         listener;
-    atomic_int  accepted;
-    atomic_bool full;
-};
-
-static int accept_all(void *arg)
-{
-    struct service *s = arg;
-
-    for (;;) {
-        struct sockaddr_storage address = {0};
-        socklen_t               size = sizeof address;
-        int                     fd = weft_accept(s->listener, (struct sockaddr *)&address, &size, WEFT_NEVER);
-        if (fd == -EBADF) return 0;
-        task_check(fd >= 0);
-        task_check(address.ss_family == AF_UNIX || address.ss_family == AF_INET);
-        if (fd < 0) return fd;
-        task_check(weft_write(fd, "x", 1, WEFT_NEVER) == 1);
-        task_check(weft_close(fd) == 0);
-        atomic_fetch_add(&s->accepted, 1);
-    }
-}
-
-static int accept_with_many(void *arg)
-{
-    enum { ACCEPTORS = 6, CLIENTS = 60 };
-
-    (void)arg;
-    for (int local = 0; local < 2; local++) {
-        struct sockaddr_storage address;
-        socklen_t               size;
-        struct service          s = {.accepted = 0};
-        test_side               sides[ACCEPTORS];
-        s.listener = local ? test_unix_listener(&address, &size, 4) : test_listener(&address, &size, 128);
-        for (int i = 0; i < ACCEPTORS; i++) test_side_start(&sides[i], i % 3 == 2, accept_all, &s);
-        test_let_run();
-        for (int i = 0; i < CLIENTS; i++) {
-            char byte = 0;
-            int  fd = socket(local ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-            task_check(weft_connect(fd, (struct sockaddr *)&address, size, WEFT_NEVER) == 0);
-            task_check(weft_read(fd, &byte, 1, WEFT_NEVER) == 1 && byte == 'x');
-            task_check(weft_close(fd) == 0);
-        }
-        task_until(atomic_load(&s.accepted) == CLIENTS);
-        task_check(weft_close(s.listener) == 0);
-        for (int i = 0; i < ACCEPTORS; i++) task_check(test_side_end(&sides[i]) == 0);
-    }
-    return 0;
-}
-
-static void many_accept(void **state)
-{
-    (void)state;
-    assert_everywhere(accept_with_many, NULL);
-}
-
-static int accept_in_vain(void *arg)
-{
-    struct sockaddr_storage address;
-    socklen_t               size;
-    int                     listener = test_listener(&address, &size, 4), ends[2];
-
-    (void)arg;
-    for (int i = 0; i < 2; i++) {
-        task_check(weft_accept(listener, NULL, NULL, 0) == -EAGAIN);
-        task_check(weft_accept(listener, NULL, NULL, 1) == -ETIMEDOUT);
-        weft_time soon = weft_now() + WEFT_MS;
-        task_check(weft_accept(listener, NULL, NULL, soon) == -ETIMEDOUT);
-        task_check(weft_now() >= soon);
-    }
-    test_link_make(ends, TEST_TCP);
-    task_check(weft_accept(ends[0], NULL, NULL, WEFT_NEVER) == -EINVAL);
-    task_check(weft_close(ends[0]) == 0 && weft_close(ends[1]) == 0);
-    task_check(weft_close(listener) == 0);
-    return 0;
-}
-
-static void accept_gives_up(void **state)
-{
-    (void)state;
-    assert_everywhere(accept_in_vain, NULL);
-}
-
-/* Without a descriptor left it tells so after a while, for as long as that lasts. */
-static int accept_too_many(void *arg)
-{
-    struct sockaddr_storage address;
-    socklen_t               size;
-    struct rlimit           before, none;
-    int                     listener = test_listener(&address, &size, 4);
-    int                     client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    (void)arg;
-    /* What weft itself needs for waiting, it has. */
-    task_check(weft_accept(listener, NULL, NULL, weft_now() + WEFT_MS) == -ETIMEDOUT);
-    task_check(weft_connect(client, (struct sockaddr *)&address, size, WEFT_NEVER) == 0);
-    task_check(getrlimit(RLIMIT_NOFILE, &before) == 0);
-    none = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
-    task_check(setrlimit(RLIMIT_NOFILE, &none) == 0);
-    for (int i = 0; i < 3; i++) {
-        weft_time begin = weft_now(); /* with a seed it may be behind the clock, and catch up */
-        task_check(weft_accept(listener, NULL, NULL, WEFT_NEVER) == -EMFILE);
-        task_check(weft_now() - begin >= WEFT_MS);
-    }
-    task_check(weft_accept(listener, NULL, NULL, 0) == -EMFILE);
-    if (weft_worker_index() >= 0) {
-        weft_scope scope;
-        task_check(weft_scope_open(&scope, NULL) == 0);
-        weft_scope_cancel(&scope);
-        task_check(weft_accept(listener, NULL, NULL, WEFT_NEVER) == -ECANCELED);
-        task_check(weft_scope_close(&scope) == -ECANCELED);
-    }
-    task_check(setrlimit(RLIMIT_NOFILE, &before) == 0);
-    int server = weft_accept(listener, NULL, NULL, WEFT_NEVER);
-    task_check(server >= 0);
-    task_check(weft_close(server) == 0 && weft_close(client) == 0 && weft_close(listener) == 0);
-    return 0;
-}
-
-static void accept_pauses_when_there_are_too_many(void **state)
-{
-    (void)state;
-    assert_everywhere(accept_too_many, NULL);
-}
-
-/* ---- connecting ------------------------------------------------------------------- */
+/* ---- giving up ------------------------------------------------------------------------- */
 
 static int connect_in_vain(void *arg)
 {
     struct sockaddr_storage address;
     socklen_t               size;
-    int                     listener = test_listener(&address, &size, 0), fds[8], fd;
+    char                    port[8];
+    int                     listener = test_listener(&address, &size, 0), fds[8];
 
     (void)arg;
     /* More than its queue holds: no answer comes to the last. */
@@ -497,214 +365,28 @@ static int connect_in_vain(void *arg)
         fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         connect(fds[i], (struct sockaddr *)&address, size);
     }
-    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    test_port(listener, port);
     weft_time soon = weft_now() + 5 * WEFT_MS;
-    task_check(weft_connect(fd, (struct sockaddr *)&address, size, soon) == -ETIMEDOUT);
+    task_check(weft_tcp_connect("127.0.0.1", port, soon) == -ETIMEDOUT);
     task_check(weft_now() >= soon);
-    task_check(weft_connect(fd, (struct sockaddr *)&address, size, 0) == -EAGAIN);
-    task_check(weft_close(fd) == 0);
-    char port[8];
-    soon = weft_now() + 5 * WEFT_MS;
-    task_check(weft_tcp_connect("127.0.0.1", test_port(listener, port), soon) == -ETIMEDOUT);
     for (size_t i = 0; i < TEST_LENGTH(fds); i++) close(fds[i]);
     task_check(weft_close(listener) == 0);
-    fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    task_check(weft_connect(fd, (struct sockaddr *)&address, size, WEFT_NEVER) == -ECONNREFUSED);
-    task_check(weft_close(fd) == 0);
     return 0;
 }
 
-static void connect_gives_up(void **state)
+static void connecting_is_given_up(void **state)
 {
     (void)state;
     assert_everywhere(connect_in_vain, NULL);
 }
 
-struct knock {
-    struct sockaddr_storage address;
-    socklen_t               size;
-    int                     fd;
-    weft_time               deadline;
-};
-
-static int knock(void *arg)
-{
-    struct knock *k = arg;
-
-    return weft_connect(k->fd, (struct sockaddr *)&k->address, k->size, k->deadline);
-}
-
-/* A local listener that is busy tells nobody when it is not: yet one gets in, or gives up. */
-static int connect_to_the_busy(void *arg)
-{
-    struct knock k = {.deadline = WEFT_NEVER};
-    int          listener = test_unix_listener(&k.address, &k.size, 0), first = socket(AF_UNIX, SOCK_STREAM, 0);
-    test_side    side;
-
-    (void)arg;
-    task_check(weft_connect(first, (struct sockaddr *)&k.address, k.size, WEFT_NEVER) == 0);
-    k.fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    task_check(weft_connect(k.fd, (struct sockaddr *)&k.address, k.size, 0) == -EAGAIN);
-    task_check(weft_connect(k.fd, (struct sockaddr *)&k.address, k.size, weft_now() + 3 * WEFT_MS) == -ETIMEDOUT);
-    test_side_start(&side, false, knock, &k);
-    test_let_run();
-    int accepted = weft_accept(listener, NULL, NULL, WEFT_NEVER);
-    task_check(accepted >= 0 && weft_close(accepted) == 0);
-    task_check(test_side_end(&side) == 0);
-    task_check(weft_close(first) == 0 && weft_close(k.fd) == 0 && weft_close(listener) == 0);
-    return 0;
-}
-
-static void busy_listener_is_asked_again(void **state)
-{
-    (void)state;
-    assert_everywhere(connect_to_the_busy, NULL);
-}
-
-static uint64_t timers_passed(void)
-{
-    struct weft_stats stats = {.size = sizeof stats};
-    return weft_stats(&stats) == 0 ? stats.timers : 0;
-}
-
-static uint64_t io_waits(void)
-{
-    struct weft_stats stats = {.size = sizeof stats};
-    return weft_stats(&stats) == 0 ? stats.io_waits : 0;
-}
-
-static int close_under_calls(void *arg)
-{
-    struct knock k = {.deadline = WEFT_NEVER};
-    int          listener = test_unix_listener(&k.address, &k.size, 0), first = socket(AF_UNIX, SOCK_STREAM, 0);
-    test_side    side;
-
-    (void)arg;
-    task_check(weft_connect(first, (struct sockaddr *)&k.address, k.size, WEFT_NEVER) == 0);
-    k.fd = socket(AF_UNIX, SOCK_STREAM, 0);
-    uint64_t before = timers_passed();
-    test_side_start(&side, false, knock, &k);
-    task_until(timers_passed() > before);
-    task_check(weft_close(k.fd) == 0);
-    /* The number is another's when the call asks again. */
-    test_take_number(socket(AF_UNIX, SOCK_STREAM, 0), k.fd);
-    weft_close(weft_accept(listener, NULL, NULL, WEFT_NEVER));
-    task_check(test_side_end(&side) == -EBADF);
-    task_check(weft_accept(listener, NULL, NULL, 0) == -EAGAIN);
-    task_check(weft_close(k.fd) == 0 && weft_close(first) == 0 && weft_close(listener) == 0);
-
-    int fds[8];
-    listener = test_listener(&k.address, &k.size, 0);
-    for (size_t i = 0; i < TEST_LENGTH(fds); i++) {
-        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-        connect(fds[i], (struct sockaddr *)&k.address, k.size);
-    }
-    k.fd = socket(AF_INET, SOCK_STREAM, 0);
-    before = io_waits();
-    test_side_start(&side, false, knock, &k);
-    task_until(io_waits() > before);
-    task_check(weft_close(k.fd) == 0);
-    task_check(test_side_end(&side) == -EBADF);
-    for (size_t i = 0; i < TEST_LENGTH(fds); i++) close(fds[i]);
-    task_check(weft_close(listener) == 0);
-    return 0;
-}
-
-static void closing_ends_connecting(void **state)
-{
-    (void)state;
-    assert_in_tasks(close_under_calls, NULL);
-}
-
-/* ---- lingering ------------------------------------------------------------------------ */
-
-/* Closes a socket whose peer takes nothing, so that it lingers.  Until the peer is gone nothing else ends it. */
-struct lingering {
-    int         fd;
-    atomic_bool ended;
-};
-
-static int close_it(void *arg)
-{
-    struct lingering *l = arg;
-    int               result = weft_close(l->fd);
-
-    atomic_store(&l->ended, true);
-    return result;
-}
-
-static int close_lingering(void *arg)
-{
-    struct linger    linger = {.l_onoff = 1, .l_linger = 600};
-    struct lingering l = {.ended = false};
-    weft_task        task;
-    int              ends[2];
-
-    (void)arg;
-    test_link_make(ends, TEST_TCP);
-    l.fd = ends[1];
-    task_check(setsockopt(l.fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger) == 0);
-    test_fill(l.fd);
-    weft_spawn(&task, close_it, &l);
-    /* Others run meanwhile, on this very worker; the number is free, and there is a thread that waits. */
-    task_until(fcntl(l.fd, F_GETFD) < 0);
-    for (int i = 0; i < 100; i++) task_check(weft_sleep(weft_now() + WEFT_MS / 10) == 0);
-    struct weft_stats stats = {.size = sizeof stats};
-    task_check(weft_stats(&stats) == 0 && stats.blocking_calls == 1);
-    task_check(!atomic_load(&l.ended));
-    close(ends[0]); /* which resets the connection: nothing can be sent any more */
-    task_check(weft_await(&task) == 0);
-    return 0;
-}
-
-/* Without data, or without patience, there is nothing to wait for; nor for what is no socket. */
-static int close_at_once(void *arg)
-{
-    static const struct linger lingers[] = {{0, 0}, {1, 0}, {0, 600}};
-    struct weft_stats          before = {.size = sizeof before}, after = {.size = sizeof after};
-    int                        ends[2];
-
-    (void)arg;
-    task_check(weft_stats(&before) == 0);
-    for (size_t i = 0; i < TEST_LENGTH(lingers); i++) {
-        test_link_make(ends, TEST_TCP);
-        task_check(setsockopt(ends[1], SOL_SOCKET, SO_LINGER, &lingers[i], sizeof lingers[i]) == 0);
-        test_fill(ends[1]);
-        task_check(weft_close(ends[1]) == 0 && weft_close(ends[0]) == 0);
-    }
-    for (int link = 0; link < TEST_LINKS; link++) {
-        test_link_make(ends, (enum test_link)link);
-        task_check(weft_close(ends[1]) == 0 && weft_close(ends[0]) == 0);
-    }
-    task_check(weft_stats(&after) == 0 && after.blocking_calls == before.blocking_calls);
-    task_check(weft_close(ends[0]) == -EBADF);
-    return 0;
-}
-
-static void who_lingers_keeps_no_worker(void **state)
-{
-    (void)state;
-    assert_int_equal(test_run(close_lingering, NULL, WEFT_OPTIONS(.workers = 1)), 0);
-    assert_int_equal(test_run(close_lingering, NULL, WEFT_OPTIONS(.one_root = true)), 0);
-    assert_in_tasks(close_at_once, NULL);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_ports_are_refused),
-        cmocka_unit_test(failed_look_up_tells_why),
-        cmocka_unit_test(connects_by_number_and_name),
-        cmocka_unit_test(tries_all_addresses),
-        cmocka_unit_test(look_up_is_given_up),
-        cmocka_unit_test(many_accept),
-        cmocka_unit_test(accept_gives_up),
-        cmocka_unit_test(accept_pauses_when_there_are_too_many),
-        cmocka_unit_test(connect_gives_up),
+        cmocka_unit_test(bad_ports_are_refused),        cmocka_unit_test(failed_look_up_tells_why),
+        cmocka_unit_test(connects_by_number_and_name),  cmocka_unit_test(tries_all_addresses),
+        cmocka_unit_test(look_up_is_given_up),          cmocka_unit_test(connecting_is_given_up),
         cmocka_unit_test(every_address_is_all_or_none),
-        cmocka_unit_test(busy_listener_is_asked_again),
-        cmocka_unit_test(who_lingers_keeps_no_worker),
-        cmocka_unit_test(closing_ends_connecting),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,117 @@
+#define _GNU_SOURCE
+#include "life.h"
+#include "blocking.h"
+#include "io.h"
+#include "worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+void io_fresh(int fd)
+{
+    struct descriptor *d = descriptor_get(fd);
+    if (!d) return; /* whoever uses it will be told */
+    spin_take(&d->lock);
+    add_relaxed(&d->life, 1);
+    store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);
+    store_relaxed(&d->registered, 0);
+    spin_drop(&d->lock, 0);
+}
+
+/* ---- opening and closing --------------------------------------------------- */
+
+struct opening {
+    const char *path;
+    int         flags;
+    mode_t      mode;
+    int         fd;
+};
+
+static int run_open(void *arg)
+{
+    struct opening *o = arg;
+    do o->fd = open(o->path, o->flags | O_CLOEXEC, o->mode);
+    while (o->fd < 0 && errno == EINTR);
+    if (o->fd < 0) o->fd = -errno;
+    else fcntl(o->fd, F_SETFL, fcntl(o->fd, F_GETFL) | O_NONBLOCK);
+    return 0;
+}
+
+int weft_open(const char *path, int flags, mode_t mode)
+{
+    struct opening o = {.path = path, .flags = flags, .mode = mode};
+    int            error = blocking_call(BLOCKING_FILES, run_open, &o);
+    if (error) return error;
+    if (o.fd >= 0) io_fresh(o.fd);
+    return o.fd;
+}
+
+/* A socket that lingers keeps whoever closes it until all is sent, O_NONBLOCK or not.  To ask is a system call for each
+ * socket, a fifteenth of what closing one takes. */
+static bool lingers(int fd, uint32_t kind)
+{
+    struct linger linger;
+    socklen_t     size = sizeof linger;
+    if (kind == DESCRIPTOR_FILE || kind == DESCRIPTOR_OTHER) return false;
+    return getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &size) == 0 && linger.l_onoff && linger.l_linger > 0;
+}
+
+static int close_now(int fd)
+{
+    return close(fd) == 0 || errno == EINTR ? 0 : -errno;
+}
+
+static int run_close(void *fd)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* a profiler's would cut it short */
+    int error = close_now((int)(intptr_t)fd);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+
+/* The last descriptor of a socket that lingers. */
+static int close_lingering(int fd)
+{
+    if (!worker_self()) return close_now(fd);
+    int result = blocking_call(BLOCKING_CALLS, run_close, (void *)(intptr_t)fd);
+    return result == -EAGAIN ? close_now(fd) : result; /* which close(2) does not say: there was no thread */
+}
+
+int weft_close(int fd)
+{
+    struct descriptor *d = descriptor_get(fd);
+    if (!d) return close_now(fd); /* without an entry nobody waits */
+    order_release(d);             /* pairs with was_closed */
+    spin_take(&d->lock);
+    struct wait_entry *in = wait_claim_all(&d->waiting[DESCRIPTOR_IN]),
+                      *out = wait_claim_all(&d->waiting[DESCRIPTOR_OUT]);
+    uint64_t one = 1;
+    order_hide(); /* those who wait have used it, and are not ordered before this */
+    for (struct io_thread *t = d->threads; t; t = t->next)
+        while (write(t->event, &one, sizeof one) < 0 && errno == EINTR) {
+        }
+    d->threads = NULL;
+    /* Nobody is in a call on the number when it is given back.  Those who come meanwhile wait until it is, and only then
+     * look which life it is that they have noted: somebody may have the number for another thing already. */
+    add_acq_rel(&d->calls, DESCRIPTOR_CLOSING); /* pairs with begin_call and end_call */
+    chaos_point();
+    for (unsigned tries = 0; load_acquire(&d->calls) != DESCRIPTOR_CLOSING;) spin_pause(&tries);
+    chaos_point();
+    add_release(&d->life, 1); /* pairs with now_of; a call that has not begun to wait sees it under the lock */
+    /* It lingers by another number, as this one is free as soon as its close begins. */
+    int lingering = lingers(fd, load_relaxed(&d->kind)) ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+    store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);
+    store_relaxed(&d->registered, 0);
+    int error = close_now(fd); /* with the lock held: nobody gets the number sooner */
+    order_show();
+    sub_acq_rel(&d->calls, DESCRIPTOR_CLOSING);
+    spin_drop(&d->lock, 0);
+    wait_wake_all(in, OUTCOME_CLOSED);
+    wait_wake_all(out, OUTCOME_CLOSED);
+    return lingering < 0 ? error : close_lingering(lingering);
+}

@@ -1,0 +1,343 @@
+/* test_life.c - a number from its opening to its closing, whoever has it next */
+#include "support_io.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define HOUR (3600 * WEFT_SEC)
+
+static void close_both(int ends[2])
+{
+    task_check(weft_close(ends[0]) == 0);
+    task_check(weft_close(ends[1]) == 0);
+}
+
+/* ---- opening ------------------------------------------------------------------ */
+
+static int open_files(void *arg)
+{
+    char directory[] = "/tmp/weft_test_XXXXXX", path[64];
+
+    (void)arg;
+    if (!mkdtemp(directory)) abort();
+    snprintf(path, sizeof path, "%s/file", directory);
+    task_check(weft_open(path, O_RDONLY, 0) == -ENOENT);
+    int         fd = weft_open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    struct stat status;
+    task_check(fd >= 0 && (fcntl(fd, F_GETFD) & FD_CLOEXEC) && (fcntl(fd, F_GETFL) & O_NONBLOCK));
+    task_check(fstat(fd, &status) == 0 && (status.st_mode & 0777) == 0600);
+    task_check(weft_open(path, O_WRONLY | O_CREAT | O_EXCL, 0600) == -EEXIST);
+    task_check(weft_write(fd, "weft", 4, WEFT_NEVER) == 4);
+    task_check(weft_close(fd) == 0);
+    task_check(unlink(path) == 0 && rmdir(directory) == 0);
+    return 0;
+}
+
+static void what_is_opened_is_the_programs_own(void **state)
+{
+    (void)state;
+    assert_everywhere(open_files, NULL);
+}
+
+static uint64_t waits_so_far(void)
+{
+    struct weft_stats stats = {.size = sizeof stats};
+
+    return weft_stats(&stats) == 0 ? stats.io_waits : 0;
+}
+
+/* A number is opened anew after close(2), which tells nobody: what was known of it, as that all of a stream has been
+ * read, does not hold. */
+static int open_known_number(void *arg)
+{
+    char bytes[16];
+
+    (void)arg;
+    for (enum test_link was = 0; was < TEST_LINKS; was++) {
+        int ends[2];
+        test_link_make(ends, was);
+        struct test_call reader = {.fd = ends[0], .bytes = bytes, .size = sizeof bytes, .deadline = WEFT_NEVER};
+        test_call_begin(&reader, false);
+        task_check(weft_write(ends[1], "x", 1, WEFT_NEVER) == 1);
+        task_check(test_call_end(&reader) == 1);
+        close(ends[0]);
+        int fds[8], count = 0;
+        do fds[count] = weft_open("/dev/zero", O_RDONLY, 0); /* the lowest that is free */
+        while (fds[count++] != ends[0] && count < (int)TEST_LENGTH(fds));
+        task_check(fds[count - 1] == ends[0]);
+        uint64_t waits = waits_so_far();
+        task_check(weft_read(ends[0], bytes, sizeof bytes, WEFT_NEVER) == sizeof bytes);
+        task_check(waits_so_far() == waits);
+        while (count > 0) task_check(weft_close(fds[--count]) == 0);
+        task_check(weft_close(ends[1]) == 0);
+    }
+    return 0;
+}
+
+static void number_opened_anew_is_told(void **state)
+{
+    (void)state;
+    assert_everywhere(open_known_number, NULL);
+}
+
+/* ---- closing ------------------------------------------------------------------ */
+
+static int close_under_waiters(void *arg)
+{
+    (void)arg;
+    for (enum test_link link = 0; link < TEST_LINKS; link++) {
+        int  ends[2];
+        char bytes[3][16];
+        test_link_make(ends, link);
+        struct test_call in[4] = {
+            {.fd = ends[0], .bytes = bytes[0], .size = 16, .deadline = WEFT_NEVER},
+            {.fd = ends[0], .bytes = bytes[1], .size = 16, .deadline = WEFT_NEVER, .full = true},
+            {.fd = ends[0], .bytes = bytes[2], .size = 16, .deadline = test_now() + HOUR}, /* a thread's clock */
+            {.fd = ends[0], .events = POLLIN, .deadline = WEFT_NEVER},
+        };
+        for (int i = 0; i < 4; i++) test_call_begin(&in[i], i == 2);
+        task_check(weft_close(ends[0]) == 0);
+        for (int i = 0; i < 4; i++) task_check(test_call_end(&in[i]) == -EBADF);
+        task_check(weft_close(ends[1]) == 0);
+
+        static char much[1 << 23];
+        if (link == TEST_DATAGRAM || link == TEST_PACKET) continue;
+        test_link_make(ends, link);
+        test_fill(ends[1]);
+        struct test_call out[3] = {
+            {.fd = ends[1], .bytes = much, .size = sizeof much, .deadline = WEFT_NEVER, .writes = true, .full = true},
+            {.fd = ends[1],
+             .bytes = much,
+             .size = sizeof much,
+             .deadline = test_now() + HOUR,
+             .writes = true,
+             .full = true},
+            {.fd = ends[1], .events = POLLOUT, .deadline = WEFT_NEVER},
+        };
+        for (int i = 0; i < 3; i++) test_call_begin(&out[i], i == 1);
+        task_check(weft_close(ends[1]) == 0);
+        task_check(test_call_end(&out[0]) == -EBADF);
+        task_check(test_call_end(&out[1]) == -EBADF);
+        /* A terminal may say that there is room when there is a little. */
+        task_check(test_call_end(&out[2]) == -EBADF || (link == TEST_TTY && out[2].result == POLLOUT));
+        task_check(weft_close(ends[0]) == 0);
+    }
+    return 0;
+}
+
+static void closing_wakes_who_waits(void **state)
+{
+    (void)state;
+    assert_everywhere(close_under_waiters, NULL);
+}
+
+/* Two are woken by one report.  The first closes the descriptor, and somebody else gets the number, with data in it:
+ * which the second is not to take, though it was woken to read. */
+struct succession {
+    int  ends[2], others[2];
+    bool closed;
+};
+
+static int close_when_readable(void *arg)
+{
+    struct succession *s = arg;
+
+    int ready = weft_poll(s->ends[0], POLLIN, WEFT_NEVER);
+    task_check(ready == POLLIN || ready == -EBADF);
+    task_check(weft_close(s->ends[0]) == 0);
+    test_take_number(s->others[0], s->ends[0]);
+    s->closed = true;
+    return 0;
+}
+
+static int succeed(void *arg)
+{
+    (void)arg;
+    for (int polls = 0; polls < 2; polls++) {
+        struct succession s = {.closed = false};
+        char              bytes[16] = "";
+        test_side         side;
+        test_link_make(s.ends, TEST_TCP);
+        test_link_make(s.others, TEST_TCP);
+        task_check(weft_write(s.others[1], "other", 5, WEFT_NEVER) == 5);
+        test_side_start(&side, false, close_when_readable, &s);
+        test_let_run();
+        struct test_call reader = {.fd = s.ends[0], .bytes = bytes, .size = sizeof bytes, .deadline = WEFT_NEVER};
+        if (polls) reader.events = POLLIN;
+        test_call_begin(&reader, false);
+        task_check(write(s.ends[1], "x", 1) == 1);
+        task_check(test_side_end(&side) == 0);
+        ssize_t result = test_call_end(&reader);
+        task_check(result == -EBADF || (polls ? result == POLLIN : result == 1 && bytes[0] == 'x'));
+        if (polls && weft_worker_count() == 1) task_check(result == -EBADF);
+        task_check(weft_read(s.ends[0], bytes, sizeof bytes, WEFT_NEVER) == 5);
+        close_both(s.ends);
+        task_check(weft_close(s.others[1]) == 0);
+    }
+    return 0;
+}
+
+static void who_was_woken_takes_nothing_of_the_next(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(succeed, NULL, WEFT_OPTIONS(.workers = 1)), 0);
+    assert_int_equal(test_run(succeed, NULL, WEFT_OPTIONS(.one_root = true)), 0);
+}
+
+/* The next of a number waits anew, whatever was known of the last. */
+static int use_again(void *arg)
+{
+    char bytes[16];
+
+    (void)arg;
+    for (enum test_link was = 0; was < TEST_LINKS; was++) {
+        for (enum test_link is = 0; is < TEST_LINKS; is++) {
+            for (int told = 0; told < 2; told++) {
+                int old[2], fresh[2];
+                if (!told && is != (was + 3) % TEST_LINKS) continue; /* each takes a tenth of a second */
+                test_link_make(old, was);
+                struct test_call reader = {.fd = old[0], .bytes = bytes, .size = sizeof bytes, .deadline = WEFT_NEVER};
+                test_call_begin(&reader, false);
+                task_check(weft_write(old[1], "old", 3, WEFT_NEVER) == 3);
+                task_check(test_call_end(&reader) == 3);
+                test_link_make(fresh, is);
+                if (told) task_check(weft_close(old[0]) == 0);
+                else if (is % 2) close(old[0]); /* else it is replaced while it is open */
+                test_take_number(fresh[0], old[0]);
+                fresh[0] = old[0];
+                reader.fd = fresh[0];
+                test_call_begin(&reader, false);
+                task_check(weft_write(fresh[1], "fresh", 5, WEFT_NEVER) == 5);
+                task_check(test_call_end(&reader) == 5);
+                task_check(memcmp(bytes, "fresh", 5) == 0);
+                task_check(weft_close(old[1]) == 0);
+                close_both(fresh);
+            }
+        }
+    }
+    return 0;
+}
+
+static void number_used_again_is_waited_for(void **state)
+{
+    (void)state;
+    assert_everywhere(use_again, NULL);
+}
+
+/* Closed by close(2), when nobody waited, and not used again: after a read that took all there was, too. */
+static int use_closed(void *arg)
+{
+    (void)arg;
+    for (enum test_link link = 0; link < TEST_LINKS; link++) {
+        int  ends[2];
+        char bytes[16];
+        test_link_make(ends, link);
+        struct test_call reader = {.fd = ends[0], .bytes = bytes, .size = sizeof bytes, .deadline = WEFT_NEVER};
+        test_call_begin(&reader, false);
+        task_check(weft_write(ends[1], "x", 1, WEFT_NEVER) == 1);
+        task_check(test_call_end(&reader) == 1);
+        close(ends[0]);
+        task_check(weft_read(ends[0], bytes, sizeof bytes, WEFT_NEVER) == -EBADF);
+        task_check(weft_close(ends[1]) == 0);
+    }
+    return 0;
+}
+
+static void closed_number_is_bad(void **state)
+{
+    (void)state;
+    assert_everywhere(use_closed, NULL);
+}
+
+/* ---- lingering ------------------------------------------------------------------------ */
+
+/* Closes a socket whose peer takes nothing, so that it lingers.  Until the peer is gone nothing else ends it. */
+struct lingering {
+    int         fd;
+    atomic_bool ended;
+};
+
+static int close_it(void *arg)
+{
+    struct lingering *l = arg;
+    int               result = weft_close(l->fd);
+
+    atomic_store(&l->ended, true);
+    return result;
+}
+
+static int close_lingering(void *arg)
+{
+    struct linger    linger = {.l_onoff = 1, .l_linger = 600};
+    struct lingering l = {.ended = false};
+    weft_task        task;
+    int              ends[2];
+
+    (void)arg;
+    test_link_make(ends, TEST_TCP);
+    l.fd = ends[1];
+    task_check(setsockopt(l.fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger) == 0);
+    test_fill(l.fd);
+    weft_spawn(&task, close_it, &l);
+    /* Others run meanwhile, on this very worker; the number is free, and there is a thread that waits. */
+    task_until(fcntl(l.fd, F_GETFD) < 0);
+    for (int i = 0; i < 100; i++) task_check(weft_sleep(weft_now() + WEFT_MS / 10) == 0);
+    struct weft_stats stats = {.size = sizeof stats};
+    task_check(weft_stats(&stats) == 0 && stats.blocking_calls == 1);
+    task_check(!atomic_load(&l.ended));
+    close(ends[0]); /* which resets the connection: nothing can be sent any more */
+    task_check(weft_await(&task) == 0);
+    return 0;
+}
+
+/* Without data, or without patience, there is nothing to wait for; nor for what is no socket. */
+static int close_at_once(void *arg)
+{
+    static const struct linger lingers[] = {{0, 0}, {1, 0}, {0, 600}};
+    struct weft_stats          before = {.size = sizeof before}, after = {.size = sizeof after};
+    int                        ends[2];
+
+    (void)arg;
+    task_check(weft_stats(&before) == 0);
+    for (size_t i = 0; i < TEST_LENGTH(lingers); i++) {
+        test_link_make(ends, TEST_TCP);
+        task_check(setsockopt(ends[1], SOL_SOCKET, SO_LINGER, &lingers[i], sizeof lingers[i]) == 0);
+        test_fill(ends[1]);
+        task_check(weft_close(ends[1]) == 0 && weft_close(ends[0]) == 0);
+    }
+    for (int link = 0; link < TEST_LINKS; link++) {
+        test_link_make(ends, (enum test_link)link);
+        task_check(weft_close(ends[1]) == 0 && weft_close(ends[0]) == 0);
+    }
+    task_check(weft_stats(&after) == 0 && after.blocking_calls == before.blocking_calls);
+    task_check(weft_close(ends[0]) == -EBADF);
+    return 0;
+}
+
+static void who_lingers_keeps_no_worker(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(close_lingering, NULL, WEFT_OPTIONS(.workers = 1)), 0);
+    assert_int_equal(test_run(close_lingering, NULL, WEFT_OPTIONS(.one_root = true)), 0);
+    assert_in_tasks(close_at_once, NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_opened_is_the_programs_own),
+        cmocka_unit_test(number_opened_anew_is_told),
+        cmocka_unit_test(closing_wakes_who_waits),
+        cmocka_unit_test(who_was_woken_takes_nothing_of_the_next),
+        cmocka_unit_test(number_used_again_is_waited_for),
+        cmocka_unit_test(closed_number_is_bad),
+        cmocka_unit_test(who_lingers_keeps_no_worker),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
