@@ -102,19 +102,13 @@ void worker_suspend(struct worker *w, worker_then *then, void *arg)
     leave_for(w, work_pick(w), then, arg);
 }
 
-static void then_yielded(struct worker *w, struct fiber *f, void *arg)
+/* Who goes on by and by: `resumed` before what has not begun, as a tree whose inner tasks gave way to those would grow in
+ * breadth; else behind all that have waited. */
+static void then_ready(struct worker *w, struct fiber *f, void *resumed)
 {
-    (void)arg;
-    if (likely(!f->root)) work_ready_yielded(w, fiber_ready(f));
-    else root_push(f->root, fiber_ready(f)); /* which this worker still has */
-}
-
-/* Before what has not begun: a tree whose inner tasks gave way to those would grow in breadth. */
-static void then_resumed(struct worker *w, struct fiber *f, void *arg)
-{
-    (void)arg;
-    if (likely(!f->root)) work_ready_here(w, fiber_ready(f));
-    else root_push(f->root, fiber_ready(f)); /* as above */
+    if (unlikely(f->root)) root_push(f->root, fiber_ready(f)); /* which this worker still has */
+    else if (unlikely(resumed)) work_ready_here(w, fiber_ready(f));
+    else work_ready_yielded(w, fiber_ready(f));
 }
 
 void worker_yield(struct worker *w)
@@ -127,7 +121,7 @@ void worker_yield(struct worker *w)
         item = work_pick(w);
     }
     if (unlikely(!item) && w->choice.seeded) item = search_yielding(w);
-    if (item || (unlikely(root) && load_relaxed(&root->pending) > 1)) leave_for(w, item, then_yielded, NULL);
+    if (item || (unlikely(root) && load_relaxed(&root->pending) > 1)) leave_for(w, item, then_ready, NULL);
     else if (unlikely(load_relaxed(&stack_leaving))) look_twice(w, w->fiber->current);
 }
 
@@ -154,8 +148,7 @@ noinline void worker_breathe(struct worker *w)
     w->budget = WEFT_CHAOS || w->choice.seeded ? (int32_t)choice_below(&w->choice, 16) : w->breath_pace.stride;
     struct root *root = w->fiber->root;
     ready_t      item = work_pick_breath(w);
-    if (item || (root && load_relaxed(&root->pending) > 1))
-        leave_for(w, item, w->late ? then_yielded : then_resumed, NULL);
+    if (item || (root && load_relaxed(&root->pending) > 1)) leave_for(w, item, then_ready, w->late ? NULL : w);
     else if (unlikely(load_relaxed(&stack_leaving))) look_twice(w, w->fiber->current);
 }
 
