@@ -79,12 +79,26 @@ static int wait_for_events(int epoll, struct epoll_event *events, int most, int6
     return epoll_wait(epoll, events, most, (int)min_of(ms, (int64_t)INT_MAX));
 }
 
+/* A signal that the thread handles is no reason to return: who waits would go round for nothing, as often as a profiler
+ * sends one. */
+static int wait_through_signals(int epoll, struct epoll_event *events, int most, int64_t timeout)
+{
+    int64_t begin = timeout > 0 ? platform_clock() : 0, left = timeout;
+    for (;;) {
+        int n = wait_for_events(epoll, events, most, left);
+        if (n >= 0 || errno != EINTR) return n;
+        if (timeout <= 0) continue;
+        int64_t waited = platform_clock() - begin;
+        left = waited < timeout ? timeout - waited : 0;
+    }
+}
+
 unsigned poller_wait(struct poller *p, struct poller_report *reports, unsigned most, int64_t timeout)
 {
     struct epoll_event events[MOST];
     unsigned           n = 0;
     order_hide();
-    int got = wait_for_events(load_relaxed(&p->epoll), events, (int)min_of(most, MOST), timeout);
+    int got = wait_through_signals(load_relaxed(&p->epoll), events, (int)min_of(most, MOST), timeout);
     for (int i = 0; i < got; i++) {
         if (events[i].data.u64 == WOKEN) {
             uint64_t count;

@@ -3,6 +3,8 @@
 
 #include "poller.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <unistd.h>
 
 static void make(struct poller *poller)
@@ -179,6 +181,96 @@ static void who_looks_takes_no_wake_up(void **state)
     poller_destroy(&poller);
 }
 
+/* ---- signals --------------------------------------------------------------------- */
+
+struct interrupter {
+    struct poller *poller;
+    pthread_t      who;
+    atomic_bool    waits, wakes;
+};
+
+static atomic_int interrupted;
+
+static void note_interrupt(int number)
+{
+    (void)number;
+    atomic_fetch_add(&interrupted, 1);
+}
+
+/* Interrupts who waits many times, and then wakes it. */
+static void interrupt(void *arg)
+{
+    struct interrupter *i = arg;
+
+    while (!atomic_load(&i->waits)) test_sleep(WEFT_MS);
+    for (int n = 1; n <= 20; n++) {
+        pthread_kill(i->who, SIGUSR1);
+        while (atomic_load(&interrupted) < n) test_sleep(WEFT_MS);
+    }
+    atomic_store(&i->wakes, true);
+    poller_wake(i->poller);
+}
+
+static void a_signal_ends_no_wait(void **state)
+{
+    (void)state;
+    struct poller        poller;
+    struct poller_report report;
+    struct sigaction     action = {.sa_handler = note_interrupt}, before;
+
+    make(&poller);
+    assert_int_equal(sigaction(SIGUSR1, &action, &before), 0);
+    for (int timed = 0; timed < 2; timed++) {
+        struct interrupter i = {.poller = &poller, .who = pthread_self()};
+        test_thread        thread;
+        atomic_store(&interrupted, 0);
+        test_thread_start(&thread, interrupt, &i);
+        atomic_store(&i.waits, true);
+        unsigned reports = poller_wait(&poller, &report, 1, timed ? TEST_LONG : -1);
+        bool     woken = atomic_load(&i.wakes);
+        test_thread_join(&thread);
+        assert_int_equal(reports, 0);
+        assert_true(woken);
+    }
+    assert_int_equal(sigaction(SIGUSR1, &before, NULL), 0);
+    poller_destroy(&poller);
+}
+
+/* However often it is interrupted, it waits no shorter. */
+static void interrupt_until(void *arg)
+{
+    struct interrupter *i = arg;
+
+    while (!atomic_load(&i->wakes)) {
+        pthread_kill(i->who, SIGUSR1);
+        test_sleep(WEFT_MS / 10);
+    }
+}
+
+static void signals_shorten_no_wait(void **state)
+{
+    (void)state;
+    struct poller        poller;
+    struct poller_report report;
+    struct sigaction     action = {.sa_handler = note_interrupt}, before;
+    struct interrupter   i = {.poller = &poller, .who = pthread_self()};
+    test_thread          thread;
+
+    make(&poller);
+    assert_int_equal(sigaction(SIGUSR1, &action, &before), 0);
+    test_thread_start(&thread, interrupt_until, &i);
+    for (int n = 0; n < 5; n++) {
+        weft_time begin = test_now();
+        task_check(poller_wait(&poller, &report, 1, 20 * WEFT_MS) == 0);
+        task_check(test_now() - begin >= 20 * WEFT_MS);
+    }
+    atomic_store(&i.wakes, true);
+    test_thread_join(&thread);
+    assert_task_checks();
+    assert_int_equal(sigaction(SIGUSR1, &before, NULL), 0);
+    poller_destroy(&poller);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +281,8 @@ int main(void)
         cmocka_unit_test(takes_no_more_than_asked),
         cmocka_unit_test(who_waits_is_woken),
         cmocka_unit_test(who_looks_takes_no_wake_up),
+        cmocka_unit_test(a_signal_ends_no_wait),
+        cmocka_unit_test(signals_shorten_no_wait),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
