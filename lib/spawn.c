@@ -135,6 +135,10 @@ int weft_await(weft_task *storage)
     if (unlikely(load_relaxed(&w->asked))) work_answer(w);
     struct node *outer = f->node;
     f->node = &task->node;
+    /* A second awaiter that comes between the load above and this is not stopped, as others are: its waiter is
+     * overwritten, and it waits for good.  (Rejected: an exchange, which would find it, but is a locked operation, where
+     * there is none from the spawn to here; to look at the state again, as what was overwritten leaves no trace; a mark
+     * beside the state that who is to wait sets first, as without a fence it may be read before the store is seen.) */
     store_relaxed(&task->node.state, (uintptr_t)outer | TASK_IN_PLACE);
     int result = task->fn(task->node.arg);
     if (unlikely(f->node != &task->node)) spawn_left_open();

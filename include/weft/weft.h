@@ -154,8 +154,9 @@ typedef struct weft_task {
 WEFT_API void weft_spawn(weft_task *task, weft_fn *fn, void *arg);
 
 /* The task's result, once it has ended; waits for good, cancelled or not.  One at
- * a time waits for a task, here or in weft_await_any: a second one is stopped.  A
- * task that nobody has begun, and that the caller spawned last, runs as a call
+ * a time waits for a task, here or in weft_await_any: a second one is stopped, or
+ * waits for good if it comes in the very moment in which the first begins the task.
+ * A task that nobody has begun, and that the caller spawned last, runs as a call
  * on the caller's stack.  Any task; any thread, which blocks. */
 WEFT_API int weft_await(weft_task *task);
 
