@@ -17,17 +17,17 @@ int weft_accept(int fd, struct sockaddr *address, socklen_t *length, weft_time d
 {
     struct descriptor *d = descriptor_get(fd);
     if (!d) return descriptor_error(fd);
-    int error = make_nonblocking(fd, d);
+    int error = io_make_nonblocking(fd, d);
     if (error) return error;
     struct worker *w = worker_self();
     if (w) worker_spend_more(w, IO_CALLS);
     for (;;) {
-        struct moment before = now_of(d);
-        if (!begin_call(d, before.life)) return was_closed(d);
+        struct call_moment before = call_now(d);
+        if (!call_begin(d, before.life)) return call_was_closed(d);
         int accepted = accept4(fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        end_call(d);
+        call_end(d);
         if (accepted >= 0) {
-            io_fresh(accepted);
+            life_begin(accepted);
             return accepted;
         }
         switch (errno) {
@@ -51,7 +51,7 @@ int weft_accept(int fd, struct sockaddr *address, socklen_t *length, weft_time d
             return refused ? refused : error; /* cancelled: or who asks again until it is would spin */
         default: return -errno;
         }
-        error = wait_ready(fd, d, before, POLLIN, deadline, &kind_accept);
+        error = io_wait(fd, d, before, POLLIN, deadline, &kind_accept);
         if (error) return error;
     }
 }
@@ -59,9 +59,9 @@ int weft_accept(int fd, struct sockaddr *address, socklen_t *length, weft_time d
 /* 0: it is connected; a negative errno; -EINPROGRESS, -EAGAIN: not yet. */
 static int try_connect(int fd, const struct sockaddr *address, socklen_t length, struct descriptor *d, uint32_t life)
 {
-    if (!begin_call(d, life)) return was_closed(d);
+    if (!call_begin(d, life)) return call_was_closed(d);
     int error = connect(fd, address, length) == 0 ? 0 : -errno;
-    end_call(d);
+    call_end(d);
     return error == -EINTR || error == -EALREADY ? -EINPROGRESS : error;
 }
 
@@ -70,10 +70,10 @@ static int try_connected(int fd, struct descriptor *d, uint32_t life)
     struct pollfd polled = {.fd = fd, .events = POLLOUT};
     int           error = 0;
     socklen_t     size = sizeof error;
-    if (!begin_call(d, life)) return was_closed(d);
+    if (!call_begin(d, life)) return call_was_closed(d);
     if (poll(&polled, 1, 0) <= 0) error = -EINPROGRESS;
     else error = getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? -error : -errno;
-    end_call(d);
+    call_end(d);
     return error;
 }
 
@@ -81,10 +81,10 @@ int weft_connect(int fd, const struct sockaddr *address, socklen_t length, weft_
 {
     struct descriptor *d = descriptor_get(fd);
     if (!d) return descriptor_error(fd);
-    int error = make_nonblocking(fd, d);
+    int error = io_make_nonblocking(fd, d);
     if (error) return error;
-    struct moment  before = now_of(d);
-    const uint32_t life = before.life;
+    struct call_moment before = call_now(d);
+    const uint32_t     life = before.life;
     /* A local socket whose listener's queue is full tells nobody when it is not. */
     while ((error = try_connect(fd, address, length, d, life)) == -EAGAIN) {
         int refused = wait_refused(deadline);
@@ -93,9 +93,9 @@ int weft_connect(int fd, const struct sockaddr *address, socklen_t length, weft_
     }
     if (error != -EINPROGRESS) return error;
     while ((error = try_connected(fd, d, life)) == -EINPROGRESS) {
-        error = wait_ready(fd, d, before, POLLOUT, deadline, &kind_connect);
+        error = io_wait(fd, d, before, POLLOUT, deadline, &kind_connect);
         if (error) return error;
-        before = now_of(d);
+        before = call_now(d);
         before.life = life;
     }
     return error;

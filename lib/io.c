@@ -75,7 +75,7 @@ static uint64_t data_of(int fd, uint32_t life)
 /* With the lock held: who waits for the direction is to be woken. */
 static struct wait_entry *changed(struct descriptor *d, int direction)
 {
-    add_release(&d->change[direction], 1); /* pairs with now_of; who sees it tries after what was reported */
+    add_release(&d->change[direction], 1); /* pairs with call_now; who sees it tries after what was reported */
     return wait_claim_all(&d->waiting[direction]);
 }
 
@@ -97,8 +97,8 @@ static void reported(struct weft_runtime *rt, const struct poller_report *report
             if (r->out) out = changed(d, DESCRIPTOR_OUT);
         }
         spin_drop(&d->lock, 0);
-        wait_wake_all(in, OUTCOME_READY);
-        wait_wake_all(out, OUTCOME_READY);
+        wait_wake_all(in, IO_READY);
+        wait_wake_all(out, IO_READY);
     }
 }
 
@@ -115,8 +115,8 @@ static void register_again(struct weft_runtime *rt, int fd, struct descriptor *d
         out = changed(d, DESCRIPTOR_OUT);
     }
     spin_drop(&d->lock, 0);
-    wait_wake_all(in, OUTCOME_READY);
-    wait_wake_all(out, OUTCOME_READY);
+    wait_wake_all(in, IO_READY);
+    wait_wake_all(out, IO_READY);
 }
 
 /* Waits that began before the last look and are there still: their descriptors are registered again, once.  Only the
@@ -176,7 +176,7 @@ static int thread_poll(int fd, struct descriptor *d, uint32_t life, short events
     order_show();
     if (me.event < 0) return -errno;
     spin_take(&d->lock);
-    bool alive = lived_on(d, life);
+    bool alive = call_lives(d, life);
     if (alive) {
         me.next = d->threads;
         d->threads = &me;
@@ -191,13 +191,13 @@ static int thread_poll(int fd, struct descriptor *d, uint32_t life, short events
         struct io_thread **at = &d->threads;
         while (*at && *at != &me) at = &(*at)->next;
         if (*at) *at = me.next;
-        alive = lived_on(d, life);
+        alive = call_lives(d, life);
         spin_drop(&d->lock, 0);
     }
     order_hide();
     close(me.event);
     order_show();
-    return alive ? result : was_closed(d);
+    return alive ? result : call_was_closed(d);
 }
 
 static int enlist(struct weft_runtime *rt, int fd, struct descriptor *d, uint32_t life)
@@ -205,19 +205,19 @@ static int enlist(struct weft_runtime *rt, int fd, struct descriptor *d, uint32_
     int error = poller_make(&rt->poller);
     if (error) return error;
     spin_take(&d->lock); /* all the while, as in register_again */
-    if (lived_on(d, life)) {
+    if (call_lives(d, life)) {
         store_relaxed(&d->ended, false); /* what has ended will be reported anew */
         error = poller_add(&rt->poller, fd, data_of(fd, life));
         if (!error) store_relaxed(&d->registered, rt->serial);
     } else {
-        error = was_closed(d);
+        error = call_was_closed(d);
     }
     spin_drop(&d->lock, 0);
     return error;
 }
 
-noinline int wait_ready(int fd, struct descriptor *d, struct moment before, short events, weft_time deadline,
-                        const struct wait_kind *kind)
+noinline int io_wait(int fd, struct descriptor *d, struct call_moment before, short events, weft_time deadline,
+                     const struct wait_kind *kind)
 {
     struct worker *w = worker_self();
     if (!w) return thread_poll(fd, d, before.life, events, deadline);
@@ -233,8 +233,8 @@ noinline int wait_ready(int fd, struct descriptor *d, struct moment before, shor
     spin_take(&d->lock);
     bool news = (in && load_relaxed(&d->change[DESCRIPTOR_IN]) != before.change[DESCRIPTOR_IN]) ||
                 (out && load_relaxed(&d->change[DESCRIPTOR_OUT]) != before.change[DESCRIPTOR_OUT]);
-    if (news || !lived_on(d, before.life)) {
-        int result = lived_on(d, before.life) ? 0 : was_closed(d);
+    if (news || !call_lives(d, before.life)) {
+        int result = call_lives(d, before.life) ? 0 : call_was_closed(d);
         spin_drop(&d->lock, 0);
         return result;
     }
@@ -254,7 +254,7 @@ noinline int wait_ready(int fd, struct descriptor *d, struct moment before, shor
     }
     if (outcome < 0) return outcome;
     /* It may have been closed, and used again, since this one was woken to try. */
-    return outcome == OUTCOME_CLOSED || !lived_on(d, before.life) ? was_closed(d) : 0;
+    return outcome == IO_CLOSED || !call_lives(d, before.life) ? call_was_closed(d) : 0;
 }
 
 /* ---- one try --------------------------------------------------------------- */
@@ -290,11 +290,11 @@ struct file_call {
 static int run_file_call(void *arg)
 {
     struct file_call *call = arg;
-    if (!begin_call(call->descriptor, call->life)) {
-        call->result = was_closed(call->descriptor);
+    if (!call_begin(call->descriptor, call->life)) {
+        call->result = call_was_closed(call->descriptor);
     } else {
         call->result = blocking_transfer(call->transfer);
-        end_call(call->descriptor);
+        call_end(call->descriptor);
     }
     return 0;
 }
@@ -335,7 +335,7 @@ static noinline ssize_t by_thread(const struct transfer *t, struct descriptor *d
 
 static void end_request(void *d)
 {
-    end_call(d);
+    call_end(d);
 }
 
 /* At an offset the request is all there is to do.  At the descriptor's own position it would be a race with every other
@@ -345,19 +345,19 @@ static void end_request(void *d)
 static ssize_t by_request(const struct transfer *t, struct descriptor *d, uint32_t life)
 {
     struct uring_request request = {.fd = t->fd, .out = t->out, .bytes = t->bytes, .size = t->size};
-    if (!begin_call(d, life)) return was_closed(d);
+    if (!call_begin(d, life)) return call_was_closed(d);
     off_t offset = t->offset < 0 ? lseek(t->fd, 0, SEEK_CUR) : t->offset;
     if (offset < 0) {
-        end_call(d);
+        call_end(d);
         return MAY_BLOCK;
     }
     request.offset = (uint64_t)offset;
     ssize_t n = uring_call(&request, end_request, d);
     if (n == -EAGAIN || n == -EINTR) return MAY_BLOCK;
     if (t->offset >= 0) return n;
-    if (!begin_call(d, life)) return was_closed(d);
+    if (!call_begin(d, life)) return call_was_closed(d);
     n = nowait(t);
-    end_call(d);
+    call_end(d);
     return n == -EAGAIN ? MAY_BLOCK : n;
 }
 
@@ -414,19 +414,19 @@ static bool socket_after_all(int fd)
 }
 
 /* Other things' flags stay as they are. */
-int make_nonblocking(int fd, struct descriptor *d)
+int io_make_nonblocking(int fd, struct descriptor *d)
 {
-    if (!begin_call(d, now_of(d).life)) return was_closed(d);
+    if (!call_begin(d, call_now(d).life)) return call_was_closed(d);
     int flags = fcntl(fd, F_GETFL), error = 0;
     if (flags < 0) error = -errno;
     else if (flags & O_NONBLOCK) error = 0;
     else if (!socket_after_all(fd)) error = -ENOTSOCK;
     else if (fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) error = -errno;
-    end_call(d);
+    call_end(d);
     return error;
 }
 
-/* With begin_call: all that is asked of the number here is of one life. */
+/* With call_begin: all that is asked of the number here is of one life. */
 static always_inline ssize_t try_here(const struct transfer *t, struct descriptor *d)
 {
     uint32_t kind = load_relaxed(&d->kind);
@@ -450,9 +450,9 @@ static always_inline ssize_t try_once(const struct transfer *t, struct descripto
 {
     ssize_t n;
     do {
-        if (unlikely(!begin_call(d, life))) return was_closed(d);
+        if (unlikely(!call_begin(d, life))) return call_was_closed(d);
         n = try_here(t, d);
-        end_call(d);
+        call_end(d);
     } while (unlikely(n == TAKEN_FOR_ANOTHER));
     return n == MAY_BLOCK || n == NOT_CACHED ? off_worker(t, d, life, n) : n;
 }
@@ -467,7 +467,7 @@ static bool known_dry(const struct descriptor *d, uint32_t change, size_t size, 
     return deadline == WEFT_NEVER ? !cancel_check(w->fiber) : !wait_refused(deadline);
 }
 
-static ssize_t transferred(const struct transfer *t, struct descriptor *d, struct moment before, ssize_t n)
+static ssize_t transferred(const struct transfer *t, struct descriptor *d, struct call_moment before, ssize_t n)
 {
     bool all = n > 0 && (size_t)n < t->size;
     if (!t->out && !t->message) store_relaxed(&d->dry, all ? before.change[DESCRIPTOR_IN] + 1 : 0);
@@ -481,13 +481,13 @@ static ssize_t transfer(const struct transfer *t, weft_time deadline)
     struct worker *w = worker_self();
     if (likely(w)) worker_spend_more(w, IO_CALLS);
     for (;;) {
-        struct moment before = now_of(d);
+        struct call_moment before = call_now(d);
         chaos_point();
         bool    dry = !t->out && !t->message && known_dry(d, before.change[DESCRIPTOR_IN], t->size, deadline);
         ssize_t n = dry ? -EAGAIN : try_once(t, d, before.life);
         if (n >= 0) return transferred(t, d, before, n);
         if (n != -EAGAIN && n != -EWOULDBLOCK) return n;
-        int error = wait_ready(t->fd, d, before, t->out ? POLLOUT : POLLIN, deadline, t->out ? &kind_out : &kind_in);
+        int error = io_wait(t->fd, d, before, t->out ? POLLOUT : POLLIN, deadline, t->out ? &kind_out : &kind_in);
         if (!error) continue;
         /* The report of what was there before the call may have come too late for it. */
         if (dry && error != -EBADF && (n = try_once(t, d, before.life)) >= 0) return transferred(t, d, before, n);
@@ -515,10 +515,10 @@ static ssize_t at_offset(const struct transfer *t)
     if (t->offset < 0) return -EINVAL;
     struct worker *w = worker_self();
     if (w) worker_spend_more(w, IO_CALLS);
-    uint32_t life = now_of(d).life;
-    if (!begin_call(d, life)) return was_closed(d);
+    uint32_t life = call_now(d).life;
+    if (!call_begin(d, life)) return call_was_closed(d);
     ssize_t n = try_file(t, d);
-    end_call(d);
+    call_end(d);
     return n == MAY_BLOCK || n == NOT_CACHED ? off_worker(t, d, life, n) : n;
 }
 
@@ -586,16 +586,16 @@ int weft_poll(int fd, short events, weft_time deadline)
     struct worker *w = worker_self();
     if (w) worker_spend_more(w, IO_CALLS);
     for (;;) {
-        struct moment before = now_of(d);
-        struct pollfd polled = {.fd = fd, .events = events};
-        if (!begin_call(d, before.life)) return was_closed(d);
+        struct call_moment before = call_now(d);
+        struct pollfd      polled = {.fd = fd, .events = events};
+        if (!call_begin(d, before.life)) return call_was_closed(d);
         int n = poll(&polled, 1, 0);
-        end_call(d);
+        call_end(d);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return -errno;
         if (polled.revents & POLLNVAL) return -EBADF;
         if (n > 0) return polled.revents;
-        int error = wait_ready(fd, d, before, events, deadline, &kind_poll);
+        int error = io_wait(fd, d, before, events, deadline, &kind_poll);
         if (error) return error;
     }
 }

@@ -10,7 +10,7 @@
 /* A system call costs as much as so many calls that make none. */
 #define IO_CALLS 16
 
-enum { OUTCOME_READY, OUTCOME_CLOSED };
+enum { IO_READY, IO_CLOSED };
 
 /* A plain thread that polls, in whose frame this is; an eventfd wakes it. */
 struct io_thread {
@@ -19,11 +19,11 @@ struct io_thread {
 };
 
 /* A socket becomes non-blocking; 0, or a negative error: -ENOTSOCK for another thing that is not. */
-int make_nonblocking(int fd, struct descriptor *d);
+int io_make_nonblocking(int fd, struct descriptor *d);
 
 /* Returns 0 when one of the events may have come since the moment; or a negative error. */
-int wait_ready(int fd, struct descriptor *d, struct moment before, short events, weft_time deadline,
-               const struct wait_kind *kind);
+int io_wait(int fd, struct descriptor *d, struct call_moment before, short events, weft_time deadline,
+            const struct wait_kind *kind);
 
 /* For struct weft_runtime's hooks: see there. */
 void io_init(struct weft_runtime *runtime);

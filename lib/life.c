@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-void io_fresh(int fd)
+void life_begin(int fd)
 {
     struct descriptor *d = descriptor_get(fd);
     if (!d) return; /* whoever uses it will be told */
@@ -45,7 +45,7 @@ int weft_open(const char *path, int flags, mode_t mode)
     struct opening o = {.path = path, .flags = flags, .mode = mode};
     int            error = blocking_call(BLOCKING_FILES, run_open, &o);
     if (error) return error;
-    if (o.fd >= 0) io_fresh(o.fd);
+    if (o.fd >= 0) life_begin(o.fd);
     return o.fd;
 }
 
@@ -86,7 +86,7 @@ int weft_close(int fd)
 {
     struct descriptor *d = descriptor_get(fd);
     if (!d) return close_now(fd); /* without an entry nobody waits */
-    order_release(d);             /* pairs with was_closed */
+    order_release(d);             /* pairs with call_was_closed */
     spin_take(&d->lock);
     struct wait_entry *in = wait_claim_all(&d->waiting[DESCRIPTOR_IN]),
                       *out = wait_claim_all(&d->waiting[DESCRIPTOR_OUT]);
@@ -98,11 +98,11 @@ int weft_close(int fd)
     d->threads = NULL;
     /* Nobody is in a call on the number when it is given back.  Those who come meanwhile wait until it is, and only then
      * look which life it is that they have noted: somebody may have the number for another thing already. */
-    add_acq_rel(&d->calls, DESCRIPTOR_CLOSING); /* pairs with begin_call and end_call */
+    add_acq_rel(&d->calls, DESCRIPTOR_CLOSING); /* pairs with call_begin and call_end */
     chaos_point();
     for (unsigned tries = 0; load_acquire(&d->calls) != DESCRIPTOR_CLOSING;) spin_pause(&tries);
     chaos_point();
-    add_release(&d->life, 1); /* pairs with now_of; a call that has not begun to wait sees it under the lock */
+    add_release(&d->life, 1); /* pairs with call_now; a call that has not begun to wait sees it under the lock */
     /* It lingers by another number, as this one is free as soon as its close begins. */
     int lingering = lingers(fd, load_relaxed(&d->kind)) ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
     store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);
@@ -111,7 +111,7 @@ int weft_close(int fd)
     order_show();
     sub_acq_rel(&d->calls, DESCRIPTOR_CLOSING);
     spin_drop(&d->lock, 0);
-    wait_wake_all(in, OUTCOME_CLOSED);
-    wait_wake_all(out, OUTCOME_CLOSED);
+    wait_wake_all(in, IO_CLOSED);
+    wait_wake_all(out, IO_CLOSED);
     return lingering < 0 ? error : close_lingering(lingering);
 }

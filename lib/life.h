@@ -7,6 +7,6 @@
 #define WEFT_LIFE_H
 
 /* A number that weft itself has just been given by the system: nothing that was known of it holds. */
-void io_fresh(int fd);
+void life_begin(int fd);
 
 #endif

@@ -135,7 +135,7 @@ static int listen_at(const struct addrinfo *at, int backlog)
     /* Every address of IPv6 is every one of IPv4, too. */
     if (at->ai_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
     if (bind(fd, at->ai_addr, at->ai_addrlen) == 0 && listen(fd, backlog) == 0) {
-        io_fresh(fd);
+        life_begin(fd);
         return fd;
     }
     int error = -errno;
@@ -188,7 +188,7 @@ static void begin(struct race *r, const struct addrinfo *to, int *connected)
         r->error = -errno;
         return;
     }
-    io_fresh(fd);
+    life_begin(fd);
     event.data.u32 = r->count;
     if (connect(fd, to->ai_addr, to->ai_addrlen) == 0) {
         *connected = fd;
@@ -255,7 +255,7 @@ int weft_tcp_connect(const char *host, const char *port, weft_time deadline)
     } else if (!(r.fds = malloc(addresses * sizeof *r.fds))) {
         result = -ENOMEM;
     } else {
-        io_fresh(r.epoll);
+        life_begin(r.epoll);
         result = run_race(&r, l->found, deadline);
         for (unsigned i = 0; i < r.count; i++)
             if (r.fds[i] >= 0) close(r.fds[i]);
