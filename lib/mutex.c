@@ -8,7 +8,9 @@
  *
  * Who comes while it is free takes it, also before those that wait: to hand it over would leave it idle
  * until the other runs.  So a waiter that is woken competes, and goes to the front of the queue again when it
- * has lost; after LOST_MOST times it is handed the mutex, so nobody is overtaken for ever.
+ * has lost.  One that loses and has waited for PATIENCE_NS, or has lost LOST_MOST times, is handed the mutex, so nobody is
+ * overtaken for ever.  (Rejected: after two times.  Those come within microseconds, and where nothing is done under
+ * the lock its transfer costs as much as a hundred turns.)
  *
  * The word
  *      SPIN_HELD  the rest of the word and the queue are whose who has set this (spin.h)
@@ -27,13 +29,20 @@
 #define WAITING ((uintptr_t)4)
 #define WOKEN   ((uintptr_t)8)
 
+/* Go's number; and since with a seed time may stand still, a count. */
+#define PATIENCE_NS WEFT_MS
 #ifndef LOST_MOST
-#define LOST_MOST 2
+#define LOST_MOST 100
 #endif
 
-/* While somebody else may unlock it meanwhile, to look so often is cheaper than to wait. */
-#ifndef MUTEX_SPINS
-#define MUTEX_SPINS 100
+/* While somebody else may unlock it meanwhile, to look again so often is cheaper than to wait; half as often where others
+ * could run.  Each look takes the line away from a holder that locks and unlocks, 100 ns and more for each of the two, in which
+ * that one would have had twenty turns.  So looks are some 200 ns apart, and the one who has just failed does not look
+ * at once.  (Rejected: a look after each pause, with which two workers that do nothing under the lock took four times as
+ * long; and ever longer pauses, with which it stays free for a while after each section of a microsecond.) */
+#ifndef MUTEX_LOOKS
+#define MUTEX_LOOKS  12
+#define MUTEX_PAUSES 8
 #endif
 
 struct mutex {
@@ -61,23 +70,33 @@ struct locking {
     struct waiter     waiter;
     uintptr_t         woken; /* WOKEN: it stands for this one */
     int               lost;
+    int64_t           since; /* when it began to wait */
+    bool              due;   /* it is to be handed the mutex */
 };
 
-static unsigned spins(void)
+static unsigned looks(void)
 {
     struct worker *w = worker_self();
-    return !w || (w->runtime->count > 1 && work_length(w) == 0) ? MUTEX_SPINS : 0;
+    if (!w) return MUTEX_LOOKS;
+    if (w->runtime->count == 1) return 0;
+    return work_length(w) == 0 ? MUTEX_LOOKS : MUTEX_LOOKS / 2;
 }
 
-static bool compete(struct mutex *m, uintptr_t woken)
+/* If it is free by `word`, what it was last seen as. */
+static bool take(struct mutex *m, uintptr_t word, uintptr_t woken)
 {
-    for (unsigned left = spins();; left--) {
-        uintptr_t word = load_relaxed(&m->word);
-        /* acquire: pairs with mutex_unlock; what was done under the lock is seen. */
-        if (!(word & (LOCKED | SPIN_HELD)) && cas_acquire(&m->word, &word, (word | LOCKED) & ~woken)) return true;
-        if (left == 0) return false;
-        atomic_pause();
+    /* acquire: pairs with mutex_unlock; what was done under the lock is seen. */
+    return !(word & (LOCKED | SPIN_HELD)) && cas_acquire(&m->word, &word, (word | LOCKED) & ~woken);
+}
+
+static bool compete(struct mutex *m, uintptr_t word, uintptr_t woken)
+{
+    if (take(m, word, woken)) return true;
+    for (unsigned left = looks(); left > 0; left--) {
+        for (int i = 0; i < MUTEX_PAUSES; i++) atomic_pause();
+        if (take(m, load_relaxed(&m->word), woken)) return true;
     }
+    return false;
 }
 
 /* Once the stack is left. */
@@ -93,22 +112,23 @@ static bool publish(struct waiter *w, void *arg)
         return true;
     }
     /* Free by now.  Not taken for one that does not run, or all would wait for that; unless it would go on for ever. */
-    bool yours = l->lost >= LOST_MOST;
+    bool yours = l->due;
     w->outcome = yours ? YOURS : AGAIN;
     spin_drop(&m->word, yours ? (word | LOCKED) & ~l->woken : word);
     return false;
 }
 
-static noinline void lock_waiting(struct mutex *m)
+static noinline void lock_contended(struct mutex *m, uintptr_t word)
 {
-    if (compete(m, 0)) return;
-    struct locking l = {.mutex = m, .entry.waiter = &l.waiter};
-    for (;; l.lost++) {
+    if (compete(m, word, 0)) return;
+    struct locking l = {.mutex = m, .entry.waiter = &l.waiter, .since = worker_now(worker_self())};
+    for (;;) {
         park_init(&l.waiter, &kind_lock, m);
         park_wait(&l.waiter, publish, &l);
         if (l.waiter.outcome == YOURS) return;
         if (l.waiter.outcome == COMPETE) l.woken = WOKEN;
-        if (compete(m, l.woken)) return;
+        if (compete(m, load_relaxed(&m->word), l.woken)) return;
+        l.due = ++l.lost >= LOST_MOST || worker_now(worker_self()) - l.since >= PATIENCE_NS;
     }
 }
 
@@ -118,7 +138,7 @@ void weft_mutex_lock(weft_mutex *storage)
     struct worker *w = worker_self();
     if (likely(w)) worker_spend(w);
     uintptr_t word = 0;
-    if (unlikely(!cas_acquire(&m->word, &word, LOCKED))) lock_waiting(m); /* as in compete */
+    if (unlikely(!cas_acquire(&m->word, &word, LOCKED))) lock_contended(m, word); /* as in take */
     order_acquire(m);
 }
 
@@ -128,7 +148,7 @@ bool weft_mutex_trylock(weft_mutex *storage)
     for (unsigned tries = 0;; spin_pause(&tries)) {
         uintptr_t word = load_relaxed(&m->word);
         if (word & LOCKED) return false;
-        if (!(word & SPIN_HELD) && cas_acquire(&m->word, &word, word | LOCKED)) break; /* as in compete */
+        if (!(word & SPIN_HELD) && cas_acquire(&m->word, &word, word | LOCKED)) break; /* as in take */
     }
     order_acquire(m);
     return true;
@@ -136,9 +156,8 @@ bool weft_mutex_trylock(weft_mutex *storage)
 
 /* ---- unlock ---------------------------------------------------------------- */
 
-static noinline void unlock_slow(struct mutex *m)
+static noinline void unlock_slow(struct mutex *m, uintptr_t word)
 {
-    uintptr_t word = load_relaxed(&m->word);
     for (unsigned tries = 0;; spin_pause(&tries), word = load_relaxed(&m->word)) {
         if (!(word & LOCKED)) base_die("a mutex is unlocked that is not locked");
         if (word & SPIN_HELD) continue;
@@ -150,7 +169,7 @@ static noinline void unlock_slow(struct mutex *m)
     }
     struct wait_entry *e = wait_first(&m->queue);
     struct locking    *l = container_of(e, struct locking, entry);
-    bool               yours = l->lost >= LOST_MOST;
+    bool               yours = l->due;
     wait_remove(&m->queue, e);
     if (wait_empty(&m->queue)) word &= ~WAITING;
     l->waiter.outcome = yours ? YOURS : COMPETE;
@@ -163,8 +182,8 @@ void mutex_unlock(weft_mutex *storage)
 {
     struct mutex *m = of(storage);
     uintptr_t     word = LOCKED;
-    /* release: pairs with compete; what was done under the lock is seen by who has it next. */
-    if (unlikely(!cas_release(&m->word, &word, 0))) unlock_slow(m);
+    /* release: pairs with take; what was done under the lock is seen by who has it next. */
+    if (unlikely(!cas_release(&m->word, &word, 0))) unlock_slow(m, word);
 }
 
 void weft_mutex_unlock(weft_mutex *storage)

@@ -1,12 +1,13 @@
 /* model_mutex.c - one at a time has the mutex and sees what the one before did; nobody sleeps on a free one, and none
  * touches one that its last holder has freed
  *
- * Compiled with a single turn of spinning, and with a hand-over after the first loss, so that both are reached.
+ * Compiled with a single look more, and with a hand-over after the first loss, so that both are reached.
  */
 #include "model_wait.h"
 
-#define MUTEX_SPINS 1
-#define LOST_MOST   1
+#define MUTEX_LOOKS  1
+#define MUTEX_PAUSES 1
+#define LOST_MOST    1
 #include "../lib/mutex.c"
 
 /* ---- the threads ----------------------------------------------------------- */

@@ -150,20 +150,26 @@ static void another_task_may_unlock_it(void **state)
 
 /* ---- fairness -------------------------------------------------------------- */
 
-/* Whoever is woken finds it locked again, so it would lose for ever.  It stays the first of those that wait, so a few
- * rounds are enough. */
+/* Whoever is woken finds it locked again, so it would lose for ever.  It stays the first of those that wait, so once it is
+ * handed the mutex the holder is behind them all. */
+struct again {
+    weft_time held; /* for so long in each round; 0: others run once */
+    bool      any_order;
+};
+
 static int lock_again_at_once(void *arg)
 {
-    struct test_wait waits[SOME];
-    weft_mutex       mutex = {{0}};
-    int              rounds = 0;
+    const struct again *again = arg;
+    struct test_wait    waits[SOME];
+    weft_mutex          mutex = {{0}};
+    int                 rounds = 0;
 
-    (void)arg;
     test_wait_turns = 0;
     weft_mutex_lock(&mutex);
     for (int i = 0; i < SOME; i++) test_wait_begin(&waits[i], lock_it, &mutex, WEFT_NEVER);
-    for (; test_wait_turns < SOME && rounds < 100 * SOME; rounds++) {
-        weft_yield();
+    for (; test_wait_turns < SOME && rounds < 10000; rounds++) {
+        if (again->held) weft_sleep(weft_now() + again->held);
+        else weft_yield();
         weft_mutex_unlock(&mutex);
         weft_mutex_lock(&mutex);
     }
@@ -171,7 +177,7 @@ static int lock_again_at_once(void *arg)
     weft_mutex_unlock(&mutex);
     for (int i = 0; i < SOME; i++) {
         task_check(test_wait_end(&waits[i]) == 0);
-        task_check(waits[i].turn == i + 1);
+        if (!again->any_order) task_check(waits[i].turn == i + 1);
     }
     return rounds;
 }
@@ -179,7 +185,21 @@ static int lock_again_at_once(void *arg)
 static void nobody_is_overtaken_for_ever(void **state)
 {
     (void)state;
-    assert_in_range(test_run(lock_again_at_once, NULL, WEFT_OPTIONS(.workers = 1)), 1, SOME - 1);
+    struct again once = {0}, drawn = {.any_order = true};
+
+    assert_in_range(test_run(lock_again_at_once, &once, WEFT_OPTIONS(.workers = 1)), 1, 1000);
+    /* Time stands still, and who runs in a round is drawn. */
+    for (uint64_t seed = 1; seed <= 10; seed++)
+        assert_in_range(test_run(lock_again_at_once, &drawn, WEFT_OPTIONS(.seed = seed)), 1, 9999);
+}
+
+/* One round until it loses. */
+static void who_has_waited_for_long_is_overtaken_once(void **state)
+{
+    (void)state;
+    struct again asleep = {.held = 2 * WEFT_MS};
+
+    assert_in_range(test_run(lock_again_at_once, &asleep, WEFT_OPTIONS(.workers = 1)), 1, SOME - 1);
 }
 
 static uint64_t switches(void)
@@ -364,6 +384,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(those_that_wait_have_it_in_their_order),
         cmocka_unit_test(another_task_may_unlock_it),
         cmocka_unit_test(nobody_is_overtaken_for_ever),
+        cmocka_unit_test(who_has_waited_for_long_is_overtaken_once),
         cmocka_unit_test(one_at_a_time_is_woken),
         cmocka_unit_test(a_lock_lets_others_run),
         cmocka_unit_test(the_last_to_unlock_may_free_it),
