@@ -35,6 +35,8 @@ static void worker_spend(struct worker *w)
 #include "../lib/cancel.c"
 #include "../lib/lock.c"
 #include "../lib/park.c"
+#define SPIN_PAUSES      1
+#define SPIN_PAUSES_MOST 1
 #include "../lib/spin.c"
 #define put timers_put
 #include "../lib/timers.c"

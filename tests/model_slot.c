@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "../lib/slot.c"
+#define SPIN_PAUSES      1
+#define SPIN_PAUSES_MOST 1
 #include "../lib/spin.c"
 
 #define ITEMS 4

@@ -26,6 +26,8 @@ static struct worker *worker_self(void);
 #include "../lib/cancel.c"
 #include "../lib/lock.c"
 #include "../lib/park.c"
+#define SPIN_PAUSES      1
+#define SPIN_PAUSES_MOST 1
 #include "../lib/spin.c"
 #include "../lib/timers.c"
 #include "../lib/wait.c"
