@@ -338,6 +338,7 @@ static ready_t watch(struct worker *w)
             }
             if (asked && now - asked < FORCE_NS + LOOK_NS && idle_running(&rt->idle) > 0) continue;
         }
+        spare_ebb(rt, choice_tick());
         bool    final = idle_lie_down(&rt->idle, w->index);
         int64_t next = w->choice.seeded ? timers_earliest(&w->timers) : work_next_timer(rt);
         int64_t due = next == INT64_MAX ? next : next - worker_now(w);

@@ -41,10 +41,13 @@ void spare_set_floor(struct fiber *f)
     f->floor = never ? (char *)UINTPTR_MAX : stack_floor(stacks, f->low) + stacks->size / 2;
 }
 
-/* How many spare fibers a runtime keeps warm beyond those of its workers.  To give a stack back and to touch it anew costs
- * as much as a hundred switches, and a thousand tasks that come and go together are nothing unusual: with no more than
- * WORKER_SPARES for each worker, rounds of a thousand tasks of ten turns each took most of their time for that. */
-#define SPARES_SHARED 1024u
+/* To give a stack back and to touch it anew costs as much as a hundred switches, and on several workers more, as each time
+ * all of them are interrupted and wait for each other in the kernel.  Tasks come and go by the hundred thousand together: with
+ * SPARES_KEPT as the limit a million that slept for up to 100 ms took twice the time.  So all that end are kept, and
+ * those that were not needed since the last look go back a few at a time, which takes about a fiftieth of one worker's
+ * time; SPARES_KEPT of them stay until the runtime is idle. */
+#define SPARES_BACK    256u
+#define SPARES_BACK_NS (10 * WEFT_MS)
 
 /* For ThreadSanitizer a fiber is a thread, and tasks that run in it one after the other are ordered.  So that a race
  * between two tasks that soon follow each other is seen, fibers then rest, in a queue that
@@ -64,6 +67,7 @@ struct fiber *spare_get(struct worker *w)
             rt->spare_list = ready_next(rt->spare_list);
         }
         store_relaxed(&rt->spare_count, shared);
+        store_relaxed(&rt->spare_least, min_of(load_relaxed(&rt->spare_least), shared));
         lock_drop(&rt->spare_lock);
     }
     if (have == 0) return make_fiber(rt);
@@ -73,21 +77,19 @@ struct fiber *spare_get(struct worker *w)
     return f;
 }
 
-/* The older half goes to the runtime, or back to the system. */
+/* The older half goes to the runtime. */
 static void spares_halve(struct worker *w)
 {
     struct weft_runtime *rt = w->runtime;
-    uint32_t             half = WORKER_SPARES / 2, kept = 0;
+    uint32_t             half = WORKER_SPARES / 2;
     lock_take(&rt->spare_lock);
-    uint32_t shared = load_relaxed(&rt->spare_count);
-    for (; kept < half && shared < SPARES_SHARED; kept++, shared++) {
-        ready_t item = fiber_ready(w->spares[kept]);
+    for (uint32_t i = 0; i < half; i++) {
+        ready_t item = fiber_ready(w->spares[i]);
         ready_set_next(item, rt->spare_list);
         rt->spare_list = item;
     }
-    store_relaxed(&rt->spare_count, shared);
+    store_relaxed(&rt->spare_count, load_relaxed(&rt->spare_count) + half);
     lock_drop(&rt->spare_lock);
-    for (; kept < half; kept++) end_fiber(w->spares[kept]);
     memmove(w->spares, w->spares + half, half * sizeof w->spares[0]);
     store_relaxed(&w->spare_count, half);
 }
@@ -131,19 +133,39 @@ noinline bool spare_have_slow(struct worker *w)
     return true;
 }
 
-void spare_trim(struct worker *w)
+/* Gives so many of the shared ones back, `most` at most, but leaves `kept`. */
+static void give_back(struct weft_runtime *rt, uint32_t most, uint32_t kept)
 {
-    struct weft_runtime *rt = w->runtime;
+    ready_t list = 0;
     lock_take(&rt->spare_lock);
-    ready_t list = rt->spare_list;
-    rt->spare_list = 0;
-    store_relaxed(&rt->spare_count, 0);
+    uint32_t have = load_relaxed(&rt->spare_count);
+    for (; most > 0 && have > kept; most--, have--) {
+        ready_t item = rt->spare_list;
+        rt->spare_list = ready_next(item);
+        ready_set_next(item, list);
+        list = item;
+    }
+    store_relaxed(&rt->spare_count, have);
+    store_relaxed(&rt->spare_least, have);
     lock_drop(&rt->spare_lock);
     while (list) {
         struct fiber *f = fiber_of(list);
         list = ready_next(list);
         end_fiber(f);
     }
+}
+
+void spare_ebb(struct weft_runtime *rt, int64_t now)
+{
+    int64_t looked = load_relaxed(&rt->spare_looked);
+    if (now - looked < SPARES_BACK_NS || !cas_relaxed(&rt->spare_looked, &looked, now)) return;
+    uint32_t idle = load_relaxed(&rt->spare_least);
+    give_back(rt, min_of(idle, SPARES_BACK), SPARES_KEPT);
+}
+
+void spare_trim(struct worker *w)
+{
+    give_back(w->runtime, UINT32_MAX, 0);
     uint32_t have = load_relaxed(&w->spare_count);
     for (; have > 1; have--) end_fiber(w->spares[have - 1]);
     store_relaxed(&w->spare_count, have);

@@ -1,13 +1,15 @@
 /* spare.h - the fibers that nobody runs on: made, kept, and given back
  *
- * The newest is used first, as it is the warmest.  A worker keeps up to WORKER_SPARES; the runtime keeps a thousand
- * more, which its workers share; what is beyond that goes back to the system, and all but a few when nobody has
- * had anything to do for a while.
+ * The newest is used first, as it is the warmest.  A worker keeps up to WORKER_SPARES, its runtime all others, which the
+ * workers share.  What has not been needed for a while goes back to the system: slowly while they work, and all but a few
+ * when nobody has had anything to do for half a second.
  */
 #ifndef WEFT_SPARE_H
 #define WEFT_SPARE_H
 
 #include "team.h"
+
+#define SPARES_KEPT 1024u /* of the shared ones, while anybody works */
 
 /* A fiber in whose loop nothing runs; NULL: there is no memory for one. */
 struct fiber *spare_get(struct worker *w);
@@ -21,6 +23,10 @@ static always_inline bool spare_have(struct worker *w)
 {
     return likely(load_relaxed(&w->spare_count) > 0) || spare_have_slow(w);
 }
+
+/* Now and then, while others work: some of those that were not needed since the last time go back to the system.  `now` is of
+ * the coarse clock. */
+void spare_ebb(struct weft_runtime *rt, int64_t now);
 
 /* Nobody has had anything to do for a while: the runtime's spare fibers, and all but one of
  * this worker's, go back to the system. */

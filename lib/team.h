@@ -52,6 +52,7 @@ struct worker {
     struct worker_count    count;  /* the owner's to add to, anybody's to read */
     struct slot            next;   /* runs before all else: whom the last task has woken */
     int32_t                near;   /* picks until one that begins with the oldest */
+    unsigned               picks;  /* of the near ones, by which it takes turns */
     unsigned               turn;   /* which of the oldest it tries first */
     struct pace            near_pace, breath_pace;
     uint64_t               look_turn;    /* the switches at the last look */
@@ -106,9 +107,11 @@ struct weft_runtime {
     Atomic(uint32_t)  spare_lock;             /* of the fibers that no worker keeps */
     ready_t           spare_list, spare_last; /* last: of a queue (SPARES_RESTING) */
     Atomic(uint32_t)  spare_count;
-    Atomic(uint32_t)  starving;  /* workers that look for a stack in vain */
-    Atomic(uint64_t)  fibers;    /* made and not ended */
-    Atomic(uint32_t)  look_lock; /* who has it looks at fibers, or ends one */
+    Atomic(uint32_t)  spare_least;  /* there were, since the last look; written under the lock */
+    Atomic(int64_t)   spare_looked; /* when that was */
+    Atomic(uint32_t)  starving;     /* workers that look for a stack in vain */
+    Atomic(uint64_t)  fibers;       /* made and not ended */
+    Atomic(uint32_t)  look_lock;    /* who has it looks at fibers, or ends one */
     _Alignas(CACHE_LINE) struct inject inject;
     Atomic(uint64_t) outside_spawned; /* tasks that came from plain threads or other runtimes */
     Atomic(uint64_t) shared_wakeups;  /* workers woken for what is in the shared queue */

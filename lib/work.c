@@ -1,4 +1,5 @@
 #include "work.h"
+#include "spare.h"
 
 /* Every so many of these it looks after everybody's timers: another worker may be computing, and nobody be idle. */
 #define FAR_ALL 16
@@ -287,7 +288,10 @@ noinline ready_t work_pick_far(struct worker *w)
         return pick_any(w);
     }
     bool all = w->turn % FAR_ALL == 0;
-    if (pace_look(&w->near_pace, WORK_NEAR, choice_tick())) w->poll_due = all = true;
+    if (pace_look(&w->near_pace, WORK_NEAR, choice_tick())) {
+        w->poll_due = all = true;
+        spare_ebb(w->runtime, w->near_pace.looked);
+    }
     w->near = w->near_pace.stride;
     if (all || timers_next(&w->timers) != INT64_MAX) work_expire(w, all);
     if (WEFT_CHAOS) {

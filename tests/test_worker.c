@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "spare.h"
 #include "worker.h"
 
 /* ---- what cannot be had --------------------------------------------------------------------- */
@@ -343,6 +344,43 @@ static void spare_stacks_go_back_when_idle(void **state)
     assert_in_range(idle.stacks_pooled, 1, 2 + WORKER_SPARES);
 }
 
+struct ebb {
+    struct crowd crowd;
+    uint64_t     most, least; /* stacks in the pool, when all had ended and a while after */
+};
+
+static int work_on_alone(void *arg)
+{
+    struct ebb       *ebb = arg;
+    struct weft_stats stats;
+
+    gather(&ebb->crowd);
+    while (atomic_load(&ebb->crowd.turns) < ebb->crowd.count * YIELDS) weft_yield();
+    for (int i = 0; i < 10; i++) weft_yield(); /* the last has ended */
+    count_stacks(&stats);
+    ebb->most = stats.stacks_pooled;
+    weft_time end = test_now() + TEST_LONG;
+    do {
+        weft_yield();
+        count_stacks(&stats);
+    } while (stats.stacks_pooled > SPARES_KEPT + WORKER_SPARES && test_now() < end);
+    ebb->least = stats.stacks_pooled;
+    return 0;
+}
+
+/* Nobody is ever idle, and what many tasks have needed together goes back all the same, but for some. */
+static void spare_stacks_go_back_while_one_works(void **state)
+{
+    (void)state;
+    struct ebb ebb = {.crowd.count = 4 * SPARES_KEPT};
+
+    if (test_stacks(ebb.crowd.count) < ebb.crowd.count) skip(); /* this build has not as many */
+    assert_int_equal(test_run(work_on_alone, &ebb, WEFT_OPTIONS(.workers = 1)), 0);
+    assert_task_checks();
+    assert_in_range(ebb.most, 3 * SPARES_KEPT, 5 * SPARES_KEPT);
+    assert_in_range(ebb.least, SPARES_KEPT, SPARES_KEPT + WORKER_SPARES);
+}
+
 int main(int argc, char **argv)
 {
     const struct test_part  parts[] = {{"stop_for_want_of_stacks", stop_for_want_of_stacks}};
@@ -355,6 +393,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(want_of_stacks_is_no_end_while_another_computes),
         cmocka_unit_test(want_of_stacks_that_never_ends_stops_the_program),
         cmocka_unit_test(spare_stacks_go_back_when_idle),
+        cmocka_unit_test(spare_stacks_go_back_while_one_works),
     };
 
     test_child_main(argc, argv, parts, TEST_LENGTH(parts));
