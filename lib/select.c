@@ -177,7 +177,10 @@ static int select_all(struct select *s, weft_time deadline)
         unlock_all(s);
         return refused;
     }
-    if (s->locks == 0) return wait_for_nothing(&kind_nothing, deadline);
+    if (s->locks == 0) {
+        int why = wait_until(&kind_nothing, deadline);
+        return why ? why : -ETIMEDOUT;
+    }
     park_init(&s->waiter, &kind_select, s->order[0]);
     for (int i = 0; i < s->count; i++) {
         struct weft_case *c = &s->cases[i];

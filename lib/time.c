@@ -11,8 +11,9 @@ weft_time weft_now(void)
 int weft_sleep(weft_time until)
 {
     struct worker *w = worker_self();
-    if (w) worker_spend(w);
-    if (until <= worker_now(worker_self())) return 0;
-    int outcome = wait_for_nothing(&kind_sleep, until);
-    return outcome == -ETIMEDOUT && until <= worker_now(worker_self()) ? 0 : outcome;
+    if (w) {
+        timers_expect(&w->timers, until);
+        worker_spend(w);
+    }
+    return until <= worker_now(worker_self()) ? 0 : wait_until(&kind_sleep, until);
 }

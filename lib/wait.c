@@ -5,6 +5,9 @@
 
 #include <errno.h>
 
+/* The outcome of a wait whose deadline has come: cancelling may be for a deadline, too. */
+#define EXPIRED INT32_MIN
+
 noinline int wait_refused_slow(weft_time deadline)
 {
     struct worker *w = worker_self();
@@ -20,7 +23,7 @@ static void expired(struct timer *t, void *arg)
 {
     struct waiter *w = container_of(t, struct waiter, timer);
     if (!park_claim(w)) return;
-    w->outcome = -ETIMEDOUT;
+    w->outcome = EXPIRED;
     chaos_point();
     work_expired(w->fiber, arg);
 }
@@ -61,13 +64,14 @@ static int thread_wait(struct waiter *w, weft_time deadline)
     while (load_acquire(&w->awake) == 0) {
         int64_t left = deadline == WEFT_NEVER ? -1 : deadline - platform_clock();
         if (deadline == WEFT_NEVER || left > 0) platform_futex_wait(&w->awake, 0, left);
-        else if (park_claim(w)) return -ETIMEDOUT;
+        else if (park_claim(w)) return EXPIRED;
         else deadline = WEFT_NEVER; /* somebody has claimed it, and wakes it soon */
     }
     return w->outcome;
 }
 
-int wait_for(struct waiter *w, weft_time deadline, wait_unlock *unlock, void *arg)
+/* As wait_for, but for EXPIRED. */
+static int wait_here(struct waiter *w, weft_time deadline, wait_unlock *unlock, void *arg)
 {
     w->timed = deadline != WEFT_NEVER;
     if (unlikely(!w->fiber)) {
@@ -84,10 +88,17 @@ int wait_for(struct waiter *w, weft_time deadline, wait_unlock *unlock, void *ar
     cancel_link(w->fiber);
     w->fiber->waiter = w;
     worker_suspend(worker_self(), then_wait, w);
-    /* Also after it has expired: then_wait may hold the lock still. */
-    if (w->timed) timers_stop(&w->timer);
+    /* Who has claimed it for the deadline has had the lock of the timers, and so has come after then_wait. */
+    if (w->outcome == EXPIRED) return EXPIRED;
+    if (w->timed) timers_stop(&w->timer);                               /* then_wait may hold the lock still */
     if (ORDER_PRECISE && w->outcome < 0) cancel_reason(w->fiber->node); /* the canceller was seen */
     return w->outcome;
+}
+
+int wait_for(struct waiter *w, weft_time deadline, wait_unlock *unlock, void *arg)
+{
+    int outcome = wait_here(w, deadline, unlock, arg);
+    return unlikely(outcome == EXPIRED) ? -ETIMEDOUT : outcome;
 }
 
 static void unlock_word(void *word)
@@ -95,13 +106,14 @@ static void unlock_word(void *word)
     spin_drop(word, 0);
 }
 
-int wait_for_nothing(const struct wait_kind *kind, weft_time deadline)
+int wait_until(const struct wait_kind *kind, weft_time deadline)
 {
     struct waiter waiter;
     spin_word     frame; /* held until the wait has begun, so that the frame stays as long */
     atomic_set(&frame, SPIN_HELD);
     park_init(&waiter, kind, NULL);
-    int outcome = wait_for(&waiter, deadline, unlock_word, &frame);
+    int outcome = wait_here(&waiter, deadline, unlock_word, &frame);
+    if (outcome == EXPIRED) return 0;
     spin_take(&frame);
     return outcome;
 }

@@ -35,8 +35,8 @@ typedef void wait_unlock(void *arg);
 /* What the claimer has set as the outcome (0 or more), or -ETIMEDOUT, the reason of its cancelling, -EDEADLK. */
 int wait_for(struct waiter *w, weft_time deadline, wait_unlock *unlock, void *arg);
 
-/* The same for what nobody brings about: only the deadline and cancelling end it, and that it is a deadlock. */
-int wait_for_nothing(const struct wait_kind *kind, weft_time deadline);
+/* Waits for the moment alone, which is to come.  0: it has come; else as wait_for: why it was not waited for. */
+int wait_until(const struct wait_kind *kind, weft_time moment);
 
 /* ---- a queue of waiters ---------------------------------------------------- */
 

@@ -1,6 +1,8 @@
 #include "work.h"
 #include "spare.h"
 
+#include <limits.h>
+
 /* Every so many of these it looks after everybody's timers: another worker may be computing, and nobody be idle. */
 #define FAR_ALL 16
 
@@ -18,6 +20,9 @@
 
 /* With a seed, of how many timers that expire together the order is drawn. */
 #define EXPIRED_DRAWN 16
+
+/* Of timers at a time: the queue keeps room for others, and what is left in a wheel anybody may take out. */
+#define EXPIRED_MOST 256u
 
 /* ---- making things ready ------------------------------------------------- */
 
@@ -153,30 +158,47 @@ void work_expired(struct fiber *f, void *arg)
     else *list = item;
 }
 
-static unsigned expire(struct timers *timers, int64_t now)
+static unsigned expire(struct timers *timers, int64_t now, unsigned most)
 {
     ready_t  list = 0;
-    unsigned n = timers_expire(timers, now, &list);
+    unsigned n = timers_expire(timers, now, most, &list);
     while (list) {
         struct fiber *f = fiber_of(list);
         list = ready_unlink(list);
+        fiber_expect(f);
         work_ready_fiber(f, false);
     }
     return n;
 }
 
+/* How many the worker's queue has room for.  With a seed all, as their order is drawn. */
+static unsigned expired_room(struct worker *w)
+{
+    uint32_t length = runq_length(&w->runq);
+    return w->choice.seeded ? UINT_MAX : length < EXPIRED_MOST ? EXPIRED_MOST - length : 0;
+}
+
 unsigned work_expire(struct worker *w, bool all)
 {
     struct weft_runtime *rt = w->runtime;
-    unsigned             n = 0;
+    unsigned             n = 0, room;
     w->now = worker_now(w);
-    if (timers_next(&w->timers) <= w->now) n = expire(&w->timers, w->now);
+    if (timers_next(&w->timers) <= w->now && (room = expired_room(w)) > 0) n = expire(&w->timers, w->now, room);
     for (unsigned i = 0; all && i < rt->count; i++) {
         struct worker *other = &rt->workers[i];
-        if (other != w && timers_next(&other->timers) <= w->now) n += expire(&other->timers, w->now);
+        if (other == w || timers_next(&other->timers) > w->now) continue;
+        if ((room = expired_room(w)) > 0) n += expire(&other->timers, w->now, room);
     }
     store_relaxed(&w->count.timers, load_relaxed(&w->count.timers) + n);
     return n;
+}
+
+noinline void work_look_slow(struct worker *w)
+{
+    int64_t now = worker_now(w);
+    if (timers_next(&w->timers) > now) return;
+    unsigned n = expire(&w->timers, now, UINT_MAX);
+    store_relaxed(&w->count.timers, load_relaxed(&w->count.timers) + n);
 }
 
 #define REPORTS 64u

@@ -48,15 +48,16 @@ static always_inline void work_ready_yielded(struct worker *w, ready_t item)
 /* For the `expire` of a timer, whose arg is the list: the fiber is ready as soon as the lock of the timers is dropped. */
 void work_expired(struct fiber *f, void *list);
 
-/* Makes those ready whose moment has come: of this worker's timers, or of everybody's.  How many. */
+/* Makes those ready whose moment has come, of this worker's timers, or of everybody's, as far as its queue has room: what is
+ * left any worker may take up.  How many. */
 unsigned work_expire(struct worker *w, bool all);
 
-/* By a task that goes on, and asks whether it is cancelled: a deadline of its scope that has passed tells.  With a seed
- * time stands still meanwhile. */
+/* By a task that goes on, and asks whether it is cancelled: a deadline of its scope that has passed tells, however many have
+ * come before.  With a seed time stands still meanwhile. */
+void               work_look_slow(struct worker *w);
 static inline void work_look(struct worker *w)
 {
-    int64_t next = timers_next(&w->timers);
-    if (unlikely(next != INT64_MAX) && !w->choice.seeded && next <= worker_now(w)) work_expire(w, false);
+    if (unlikely(timers_next(&w->timers) != INT64_MAX) && !w->choice.seeded) work_look_slow(w);
 }
 
 /* Wakes who waits for descriptors that are ready: looks, and does not wait.  How many there were. */
@@ -120,7 +121,7 @@ static always_inline ready_t work_pick(struct worker *w)
     if ((item = work_take_next(w))) return item;
     /* By turns: what goes on frees a stack in the end, what begins takes one, and neither may pile up behind the other.
      * What goes on has three of four, as every task begins but once, and who is to go on has often been promised when. */
-    unsigned turn = (unsigned)w->near & 3;
+    unsigned turn = w->picks++ & 3;
     if (turn == 3 && !inject_empty(&w->runtime->inject) && (item = work_take_shared(w))) return item;
     if (turn && (item = work_take_resumed(w))) return item;
     if ((item = work_take_task(w))) return item;

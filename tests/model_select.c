@@ -86,11 +86,9 @@ void work_expired(struct fiber *f, void *list)
     work_ready_fiber(f, list);
 }
 
-unsigned work_expire(struct worker *w, bool all)
+void work_look_slow(struct worker *w)
 {
     (void)w;
-    (void)all;
-    return 0;
 }
 
 void work_answer(struct worker *w)

@@ -9,6 +9,7 @@
 #include "model_explore.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #define LOCK_SPINS 1
@@ -104,11 +105,9 @@ void work_expired(struct fiber *f, void *list)
     *(struct fiber **)list = f;
 }
 
-unsigned work_expire(struct worker *w, bool all)
+void work_look_slow(struct worker *w)
 {
     (void)w;
-    (void)all;
-    return 0;
 }
 
 void work_answer(struct worker *w)
@@ -424,7 +423,7 @@ static void pass_deadline(void)
 {
     struct fiber *f = NULL;
     model_block_until(load_relaxed(&settled) || timers_next(&workers[1].timers) <= DEADLINE);
-    timers_expire(&workers[1].timers, DEADLINE, &f);
+    timers_expire(&workers[1].timers, DEADLINE, UINT_MAX, &f);
     if (f) work_ready_fiber(f, false);
 }
 

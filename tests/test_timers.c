@@ -1,6 +1,7 @@
 /* test_timers.c - the wheel against a plain array: what expires when, and what comes next */
 #include "support.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,9 @@
 
 #define SLOT_NS (INT64_C(1) << TIMERS_SHIFT)
 #define COUNT   300
+
+/* How long the ring is, and after it a slot of each level. */
+#define LEVEL_NS(level) (SLOT_NS * TIMERS_RING << (6 * (level)))
 
 static struct timers wheel;
 
@@ -73,7 +77,7 @@ static bool is_due(const struct alarm *a, int64_t now)
 
 static void expire(int64_t now)
 {
-    unsigned count = timers_expire(&wheel, now, &token), expired = 0;
+    unsigned count = timers_expire(&wheel, now, UINT_MAX, &token), expired = 0;
 
     past = now;
     for (int i = 0; i < COUNT; i++) {
@@ -129,7 +133,7 @@ static int64_t some_moment(int64_t now)
     case 1: return chance(4) ? now : INT64_MAX - 1 - (int64_t)chance(3);
     case 2: {
         unsigned level = (unsigned)chance(TIMERS_LEVELS);
-        int64_t  step = SLOT_NS << (6 * min_of(level, 7u)), boundary;
+        int64_t  step = chance(4) ? LEVEL_NS(level) : 64 * SLOT_NS, boundary;
         if (__builtin_add_overflow(now - now % step, step, &boundary)) return now;
         return boundary + (int64_t)chance(3) - 1;
     }
@@ -171,7 +175,7 @@ static void go_by_chance(bool exact, uint32_t from)
     }
     for (int i = 0; i < COUNT; i++)
         if (alarms[i].running) stop(&alarms[i]);
-    assert_int_equal(timers_expire(&wheel, now, &token), 0);
+    assert_int_equal(timers_expire(&wheel, now, UINT_MAX, &token), 0);
     assert_true(timers_next(&wheel) == INT64_MAX);
 }
 
@@ -190,8 +194,8 @@ static void nothing_expires_in_an_empty_wheel(void **state)
         begin(exact);
         assert_true(timers_next(&wheel) == INT64_MAX);
         assert_true(timers_earliest(&wheel) == INT64_MAX);
-        assert_int_equal(timers_expire(&wheel, 0, &token), 0);
-        assert_int_equal(timers_expire(&wheel, INT64_MAX, &token), 0);
+        assert_int_equal(timers_expire(&wheel, 0, UINT_MAX, &token), 0);
+        assert_int_equal(timers_expire(&wheel, INT64_MAX, UINT_MAX, &token), 0);
         assert_true(timers_next(&wheel) == INT64_MAX);
     }
 }
@@ -230,9 +234,9 @@ static void boundaries_of_levels(void **state)
 {
     (void)state;
     for (int exact = 0; exact < 2; exact++)
-        for (unsigned level = 1; level < 8; level++)
+        for (unsigned level = 0; level < TIMERS_LEVELS; level++)
             for (int turns = 1; turns <= 8; turns *= 2) {
-                int64_t boundary = SLOT_NS << (6 * level);
+                int64_t boundary = LEVEL_NS(level);
                 begin(exact);
                 for (int i = 0; i < 5; i++) start(&alarms[i], boundary + (i - 2) * (i == 0 || i == 4 ? SLOT_NS : 1));
                 assert_next(false);
@@ -247,6 +251,57 @@ static void boundaries_of_levels(void **state)
                 }
                 assert_int_equal(wheel.count, 0);
             }
+}
+
+/* Wherever now is in the ring, and wherever in it they lie. */
+static void ring_goes_round(void **state)
+{
+    (void)state;
+    static const int64_t places[] = {0, 1, 63, 64, 65, TIMERS_RING - 64, TIMERS_RING - 1, TIMERS_RING, TIMERS_RING + 1};
+
+    for (size_t at = 0; at < TEST_LENGTH(places); at++)
+        for (size_t first = 0; first < TEST_LENGTH(places); first++)
+            for (size_t second = 0; second < TEST_LENGTH(places); second++) {
+                begin(false);
+                expire(places[at] * SLOT_NS);
+                start(&alarms[0], (places[at] + places[first]) * SLOT_NS);
+                start(&alarms[1], (places[at] + places[second]) * SLOT_NS + 1);
+                assert_next(false);
+                while (wheel.count > 0) {
+                    int64_t  next = timers_next(&wheel);
+                    uint64_t count = wheel.count;
+                    expire(next - 1);
+                    assert_int_equal(wheel.count, count);
+                    expire(next);
+                    assert_next(false);
+                }
+            }
+}
+
+/* What is left is there for the next call, whoever makes it, and comes before what is due later. */
+static void no_more_expire_than_asked_for(void **state)
+{
+    (void)state;
+    for (unsigned most = 1; most <= 7; most++) {
+        int64_t now = 3 * SLOT_NS;
+        begin(false);
+        for (int i = 0; i < 20; i++) start(&alarms[i], i < 10 ? 1 : SLOT_NS + 1);
+        start(&alarms[20], 10 * SLOT_NS);
+        for (unsigned left = 20; left > 0;) {
+            unsigned count = timers_expire(&wheel, now, most, &token), rang[2] = {0, 0};
+            assert_int_equal(count, min_of(left, most));
+            left -= count;
+            for (int i = 0; i < 20; i++) rang[i / 10] += alarms[i].expired;
+            assert_int_equal(rang[0] + rang[1], 20 - left);
+            assert_true(rang[0] == 10 || rang[1] == 0);
+            assert_int_equal(wheel.count, left + 1);
+            if (left > 0) assert_true(timers_next(&wheel) <= now);
+            else assert_true(timers_next(&wheel) > 10 * SLOT_NS);
+        }
+        assert_int_equal(timers_expire(&wheel, now, most, &token), 0);
+        assert_int_equal(timers_expire(&wheel, 11 * SLOT_NS, most, &token), 1);
+        assert_task_checks();
+    }
 }
 
 static void nearly_never(void **state)
@@ -336,7 +391,7 @@ static void expire_until_over(void *arg)
 {
     (void)arg;
     for (int64_t now = 0; !atomic_load(&over); now += SLOT_NS / 2) {
-        if (timers_next(&wheel) <= now) timers_expire(&wheel, now, NULL);
+        if (timers_next(&wheel) <= now) timers_expire(&wheel, now, UINT_MAX, NULL);
         timers_lock(&wheel);
         moment = max_of(moment, now);
         timers_unlock(&wheel);
@@ -386,6 +441,8 @@ int main(void)
         cmocka_unit_test(expires_when_its_slot_is_over),
         cmocka_unit_test(exact_expires_at_its_moment),
         cmocka_unit_test(boundaries_of_levels),
+        cmocka_unit_test(ring_goes_round),
+        cmocka_unit_test(no_more_expire_than_asked_for),
         cmocka_unit_test(nearly_never),
         cmocka_unit_test(past_moments_expire_soon),
         cmocka_unit_test(stop_takes_out_of_anywhere),
