@@ -19,6 +19,9 @@
 #define min_of(a, b)                    ((a) < (b) ? (a) : (b))
 #define max_of(a, b)                    ((a) > (b) ? (a) : (b))
 
+/* The line is wanted soon.  Any address: nothing comes of one that is not there. */
+#define prefetch(p) __builtin_prefetch((const void *)(p))
+
 /* Where the running stack is, roughly. */
 static always_inline char *base_stack_pointer(void)
 {

@@ -3,17 +3,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* No process has more descriptors (fs.nr_open). */
-#define TABLES 1024u
+Atomic(struct descriptor *) descriptor_tables[DESCRIPTOR_TABLES];
 
-static Atomic(struct descriptor *) tables[TABLES];
-static Atomic(int32_t)             most; /* tables that may be there, from the first on */
-
-struct descriptor *descriptor_of(int fd)
-{
-    struct descriptor *table = load_acquire(&tables[(unsigned)fd / DESCRIPTOR_TABLE]); /* pairs with descriptor_get */
-    return table ? &table[(unsigned)fd % DESCRIPTOR_TABLE] : NULL;
-}
+static Atomic(int32_t) most; /* tables that may be there, from the first on */
 
 int descriptor_most(void)
 {
@@ -22,25 +14,26 @@ int descriptor_most(void)
 
 static bool make_table(unsigned i)
 {
-    struct descriptor *fresh = calloc(DESCRIPTOR_TABLE, sizeof *fresh), *none = NULL;
-    if (!fresh) return false;
+    /* Aligned by hand, as what calloc gives that is so large has most often not been touched. */
+    char              *memory = calloc(DESCRIPTOR_TABLE + 1, sizeof(struct descriptor));
+    struct descriptor *none = NULL;
+    if (!memory) return false;
+    char *fresh = memory + (-(uintptr_t)memory & (CACHE_LINE - 1));
     /* acq_rel: pairs with descriptor_of; the zeros are seen. */
-    if (!cas_acq_rel(&tables[i], &none, fresh)) free(fresh);
+    if (!cas_acq_rel(&descriptor_tables[i], &none, (struct descriptor *)fresh)) free(memory);
     int32_t before = load_relaxed(&most);
     while (before <= (int32_t)i && !cas_relaxed(&most, &before, (int32_t)i + 1)) {
     }
     return true;
 }
 
-struct descriptor *descriptor_get(int fd)
+noinline struct descriptor *descriptor_make(int fd)
 {
-    if (unlikely(fd < 0) || unlikely((unsigned)fd >= TABLES * DESCRIPTOR_TABLE)) return NULL;
-    struct descriptor *d = descriptor_of(fd);
-    if (unlikely(!d) && make_table((unsigned)fd / DESCRIPTOR_TABLE)) d = descriptor_of(fd);
-    return d;
+    if (descriptor_error(fd) == -EBADF) return NULL;
+    return make_table((unsigned)fd / DESCRIPTOR_TABLE) ? descriptor_of(fd) : NULL;
 }
 
 int descriptor_error(int fd)
 {
-    return (unsigned)fd < TABLES * DESCRIPTOR_TABLE ? -ENOMEM : -EBADF;
+    return (unsigned)fd < DESCRIPTOR_TABLES * DESCRIPTOR_TABLE ? -ENOMEM : -EBADF;
 }

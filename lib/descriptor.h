@@ -23,33 +23,55 @@ enum descriptor_kind {
 enum { DESCRIPTOR_IN, DESCRIPTOR_OUT };
 
 struct descriptor {
-    spin_word        lock;
+    /* what a call touches is one cache line, which the system's own work has most often driven out since the last */
+    _Alignas(CACHE_LINE) spin_word lock;
     wait_queue       waiting[2];
     Atomic(uint32_t) change[2];
     Atomic(uint32_t) life;
     Atomic(uint32_t) calls; /* system calls under way, and DESCRIPTOR_CLOSING while weft_close waits for their end */
-    Atomic(uint32_t) kind;
     Atomic(uint64_t)
         registered; /* serial number of the runtime whose poller has it in this life, and last registered it */
-    Atomic(uint32_t)  slow[2];      /* locks, each of one direction: of a terminal or a named pipe, which may block */
-    struct io_thread *threads;      /* plain ones that poll it */
-    Atomic(uint32_t)  dry;          /* the change, and 1 more, before a read that took all there was; 0: none did */
-    Atomic(bool)      ended;        /* the end of the stream, an error, or urgent data has been reported */
+    Atomic(uint32_t)     dry; /* the change, and 1 more, before a read that took all there was; 0: none did */
+    Atomic(uint16_t)     kind;
+    Atomic(bool)         ended; /* the end of the stream, an error, or urgent data has been reported */
+    Atomic(const void *) claim; /* of who has begun to wait last, and may be gone: an address to be fetched, no more */
+    /* what is rarely touched */
+    _Alignas(CACHE_LINE) Atomic(uint32_t) slow[2]; /* locks, each of one direction: of a terminal or a named pipe, which
+                                                      may block */
+    struct io_thread *threads;                     /* plain ones that poll it */
     Atomic(uint32_t)  seen;         /* by who looks after waits: the changes at its last look, and 1 more */
     Atomic(uint32_t)  looked_after; /* and the changes at which it has registered it again */
 };
 
+_Static_assert(offsetof(struct descriptor, slow) == CACHE_LINE, "one line");
+
 #define DESCRIPTOR_TABLE   1024
 #define DESCRIPTOR_CLOSING (UINT32_C(1) << 31)
 
+/* No process has more descriptors (fs.nr_open). */
+#define DESCRIPTOR_TABLES 1024u
+
+extern Atomic(struct descriptor *) descriptor_tables[DESCRIPTOR_TABLES];
+
+/* NULL: it has none yet, nor have the others of its table, whose numbers begin at a multiple of DESCRIPTOR_TABLE. */
+static inline struct descriptor *descriptor_of(int fd)
+{
+    /* acquire: pairs with make_table. */
+    struct descriptor *table = load_acquire(&descriptor_tables[(unsigned)fd / DESCRIPTOR_TABLE]);
+    return likely(table) ? &table[(unsigned)fd % DESCRIPTOR_TABLE] : NULL;
+}
+
 /* NULL: a number out of range, or no memory. */
-struct descriptor *descriptor_get(int fd);
+struct descriptor               *descriptor_make(int fd);
+static inline struct descriptor *descriptor_get(int fd)
+{
+    bool               fits = (unsigned)fd < DESCRIPTOR_TABLES * DESCRIPTOR_TABLE;
+    struct descriptor *d = likely(fits) ? descriptor_of(fd) : NULL;
+    return likely(d) ? d : descriptor_make(fd);
+}
 
 /* Why descriptor_get has returned NULL: -EBADF or -ENOMEM. */
 int descriptor_error(int fd);
-
-/* NULL: it has none yet, nor have the others of its table, whose numbers begin at a multiple of DESCRIPTOR_TABLE. */
-struct descriptor *descriptor_of(int fd);
 
 /* No number from here on has one. */
 int descriptor_most(void);

@@ -45,9 +45,8 @@ static inline struct fiber *fiber_at(char *top)
 /* It will soon go on, after a time in which others had the caches: these are brought what it reads first. */
 static inline void fiber_expect(const struct fiber *f)
 {
-    const char *sp = f->context.sp;
-    for (unsigned line = 0; line < 3; line++) __builtin_prefetch(sp + line * CACHE_LINE);
-    __builtin_prefetch(f->node);
+    context_prefetch(f->current);
+    prefetch(f->node);
 }
 
 static inline ready_t fiber_ready(struct fiber *f)

@@ -75,31 +75,66 @@ static uint64_t data_of(int fd, uint32_t life)
 /* With the lock held: who waits for the direction is to be woken. */
 static struct wait_entry *changed(struct descriptor *d, int direction)
 {
-    add_release(&d->change[direction], 1); /* pairs with call_now; who sees it tries after what was reported */
-    return wait_claim_all(&d->waiting[direction]);
+    /* release: pairs with call_now; who sees it tries after what was reported. */
+    store_release(&d->change[direction], load_relaxed(&d->change[direction]) + 1);
+    return wait_empty(&d->waiting[direction]) ? NULL : wait_claim_all(&d->waiting[direction]);
+}
+
+/* NULL: of an io_uring. */
+static struct descriptor *reported_of(const struct poller_report *r)
+{
+    return r->data == URING_DATA ? NULL : descriptor_of((int)(uint32_t)r->data);
+}
+
+/* What a report leads to is in no cache any more when many are served, from the entry to the stack, each found by the one
+ * before.  So the first steps of all reports are made side by side, and so are the last ones, of those who are to wake. */
+static void fetch(const struct poller_report *reports, unsigned count)
+{
+    struct descriptor *d;
+    for (unsigned i = 0; i < count; i++) prefetch(reported_of(&reports[i]));
+    for (unsigned i = 0; i < count; i++) {
+        if (!(d = reported_of(&reports[i]))) continue;
+        uintptr_t entry = (uintptr_t)load_relaxed(&d->waiting[DESCRIPTOR_IN]); /* whose waiter is in the same frame */
+        prefetch(entry);
+        prefetch(entry + CACHE_LINE);
+        prefetch(load_relaxed(&d->claim));
+    }
+}
+
+static void fetch_stacks(const struct wait_entry *claimed)
+{
+    for (; claimed; claimed = claimed->prev) context_prefetch(claimed->waiter->fiber->current);
+}
+
+static struct wait_entry **append(struct wait_entry **end, struct wait_entry *claimed)
+{
+    for (*end = claimed; *end; end = &(*end)->prev) {
+    }
+    return end;
 }
 
 static void reported(struct weft_runtime *rt, const struct poller_report *reports, unsigned count)
 {
+    struct wait_entry *claimed = NULL, **end = &claimed;
+    fetch(reports, count);
     for (unsigned i = 0; i < count; i++) {
         const struct poller_report *r = &reports[i];
-        if (r->data == URING_DATA) {
+        struct descriptor          *d = reported_of(r);
+        if (!d) {
             uring_reap(rt);
             continue;
         }
-        struct descriptor *d = descriptor_of((int)(uint32_t)r->data);
-        struct wait_entry *in = NULL, *out = NULL;
         chaos_point();
         spin_take(&d->lock);
         if (load_relaxed(&d->life) == (uint32_t)(r->data >> 32)) {
             if (r->end) store_relaxed(&d->ended, true);
-            if (r->in) in = changed(d, DESCRIPTOR_IN);
-            if (r->out) out = changed(d, DESCRIPTOR_OUT);
+            if (r->in) end = append(end, changed(d, DESCRIPTOR_IN));
+            if (r->out) end = append(end, changed(d, DESCRIPTOR_OUT));
         }
         spin_drop(&d->lock, 0);
-        wait_wake_all(in, IO_READY);
-        wait_wake_all(out, IO_READY);
     }
+    fetch_stacks(claimed);
+    wait_wake_all(claimed, IO_READY);
 }
 
 /* In case the number was closed and used again by calls that tell nobody.  If it cannot be registered any more, who waits
@@ -241,6 +276,7 @@ noinline int io_wait(int fd, struct descriptor *d, struct call_moment before, sh
     struct waiter     waiter;
     struct wait_entry entries[2] = {{.waiter = &waiter}, {.waiter = &waiter}};
     park_init(&waiter, kind, (const void *)(intptr_t)fd);
+    store_relaxed(&d->claim, waiter.claim);
     if (in) wait_push(&d->waiting[DESCRIPTOR_IN], &entries[DESCRIPTOR_IN]);
     if (out) wait_push(&d->waiting[DESCRIPTOR_OUT], &entries[DESCRIPTOR_OUT]);
     if (!load_relaxed(&rt->io_waits)) store_relaxed(&rt->io_waits, true);
@@ -553,19 +589,17 @@ static bool given_up(ssize_t error)
 }
 
 /* As far as it got, when it has come to the end or was given up. */
-static ssize_t in_full(struct transfer t, weft_time deadline)
+static always_inline ssize_t in_full(struct transfer t, weft_time deadline)
 {
-    char  *bytes = t.bytes;
-    size_t done = 0, size = t.size;
-    while (done < size) {
-        t.bytes = bytes + done;
-        t.size = size - done;
+    size_t size = t.size;
+    while (t.size > 0) {
         ssize_t n = transfer(&t, deadline);
-        if (n < 0 && !(done > 0 && given_up(n))) return n;
+        if (n < 0 && !(t.size < size && given_up(n))) return n;
         if (n <= 0) break;
-        done += (size_t)n;
+        t.bytes = (char *)t.bytes + n;
+        t.size -= (size_t)n;
     }
-    return (ssize_t)done;
+    return (ssize_t)(size - t.size);
 }
 
 ssize_t weft_read_full(int fd, void *buf, size_t count, weft_time deadline)

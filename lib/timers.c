@@ -156,10 +156,10 @@ static unsigned expire_slot(struct timers *ts, uint64_t slot, int64_t now, unsig
 {
     unsigned            n = 0;
     struct timers_slot *s = &ts->ring[slot % TIMERS_RING];
-    for (unsigned i = 0; i < TIMERS_AHEAD; i++) __builtin_prefetch(s->latest[i]);
+    for (unsigned i = 0; i < TIMERS_AHEAD; i++) prefetch(s->latest[i]);
     for (struct timer *t = s->first, *next; t && n < most; t = next) {
         next = t->next;
-        __builtin_prefetch(t->ahead);
+        prefetch(t->ahead);
         if (t->when > now) continue;
         take_out(ts, t);
         n++;

@@ -101,6 +101,7 @@ static inline struct wait_entry *wait_claim_first(wait_queue *queue)
 {
     struct wait_entry *e;
     while ((e = wait_first(queue))) {
+        prefetch(e->waiter->fiber); /* side by side with its claim */
         wait_remove(queue, e);
         if (likely(park_claim(e->waiter))) return e;
     }
