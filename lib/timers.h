@@ -37,14 +37,16 @@ struct timer {
     int64_t        when;         /* nanoseconds */
     timer_expire  *expire;
     struct timers *timers; /* where it was started last */
-    const void    *ahead;  /* only to prefetch: one that is TIMERS_AHEAD further back in its slot, or was */
+    const void
+        *ahead; /* where one lies that is TIMERS_AHEAD further back in its slot, or lay; to be fetched, no more */
 };
 
+/* A list is walked one cache miss after the other, unless each timer leads to one further on. */
 #define TIMERS_AHEAD 7
 
 struct timers_slot {
-    struct timer *first;
-    const void   *latest[TIMERS_AHEAD]; /* started here before, latest first, or anything */
+    _Alignas(CACHE_LINE) struct timer *first;
+    const void *latest[TIMERS_AHEAD]; /* that were put here, latest first; or anything, as these are not cleared */
 };
 
 struct timers {
@@ -81,7 +83,7 @@ static inline void timers_unlock(struct timers *timers)
 /* A timer for that moment will soon be started. */
 static inline void timers_expect(const struct timers *timers, int64_t when)
 {
-    __builtin_prefetch(&timers->ring[(uint64_t)when >> TIMERS_SHIFT & (TIMERS_RING - 1)], 1);
+    prefetch(&timers->ring[((uint64_t)when >> TIMERS_SHIFT) % TIMERS_RING]);
 }
 
 /* Starts the timer, whose `when` and `expire` are set, and which is in no wheel.  With the lock held. */
