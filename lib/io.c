@@ -39,7 +39,7 @@ static const struct wait_kind kind_poll = {.what = "for events of the descriptor
 
 /* ---- what it is ------------------------------------------------------------ */
 
-static enum descriptor_kind classify(int fd, struct descriptor *d)
+static noinline enum descriptor_kind classify(int fd, struct descriptor *d)
 {
     struct stat          status;
     int                  protocol;
@@ -397,11 +397,12 @@ static ssize_t by_request(const struct transfer *t, struct descriptor *d, uint32
     return n == -EAGAIN ? MAY_BLOCK : n;
 }
 
-static noinline ssize_t off_worker(const struct transfer *t, struct descriptor *d, uint32_t life, ssize_t why)
+static noinline ssize_t off_worker(struct transfer transfer, struct descriptor *d, uint32_t life, ssize_t why)
 {
-    struct worker *w = worker_self();
-    bool           fits = t->offset >= 0 || (!t->out && why == NOT_CACHED);
-    ssize_t        n = w && fits && uring_usable(w) ? by_request(t, d, life) : MAY_BLOCK;
+    const struct transfer *t = &transfer;
+    struct worker         *w = worker_self();
+    bool                   fits = t->offset >= 0 || (!t->out && why == NOT_CACHED);
+    ssize_t                n = w && fits && uring_usable(w) ? by_request(t, d, life) : MAY_BLOCK;
     return n == MAY_BLOCK ? by_thread(t, d, life) : n;
 }
 
@@ -430,7 +431,7 @@ static ssize_t try_other(const struct transfer *t, struct descriptor *d)
     return n;
 }
 
-static ssize_t try_socket(const struct transfer *t)
+static always_inline ssize_t try_socket(const struct transfer *t)
 {
     ssize_t n;
     if (!t->message && !t->out && t->size == 0) return 0; /* as read(2), where recv(2) would wait */
@@ -462,23 +463,27 @@ int io_make_nonblocking(int fd, struct descriptor *d)
     return error;
 }
 
-/* With call_begin: all that is asked of the number here is of one life. */
-static always_inline ssize_t try_here(const struct transfer *t, struct descriptor *d)
+static noinline ssize_t try_no_socket(struct transfer transfer, struct descriptor *d, uint32_t kind)
 {
-    uint32_t kind = load_relaxed(&d->kind);
-    if (unlikely(kind == DESCRIPTOR_UNKNOWN) && (kind = classify(t->fd, d)) == DESCRIPTOR_UNKNOWN) return -EBADF;
-    if (likely(is_socket(kind)) || t->message) {
-        ssize_t n = try_socket(t);
-        if (likely(n != -ENOTSOCK) || t->message) return n;
-        store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);
-        return TAKEN_FOR_ANOTHER;
-    }
+    const struct transfer *t = &transfer;
     /* A number used again unseen is not to raise SIGPIPE. */
     if (t->out && unlikely(socket_after_all(t->fd))) {
         store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);
         return TAKEN_FOR_ANOTHER;
     }
     return kind == DESCRIPTOR_FILE ? try_file(t, d) : try_other(t, d);
+}
+
+/* With call_begin: all that is asked of the number here is of one life. */
+static always_inline ssize_t try_here(const struct transfer *t, struct descriptor *d)
+{
+    uint32_t kind = load_relaxed(&d->kind);
+    if (unlikely(kind == DESCRIPTOR_UNKNOWN) && (kind = classify(t->fd, d)) == DESCRIPTOR_UNKNOWN) return -EBADF;
+    if (unlikely(!is_socket(kind)) && !t->message) return try_no_socket(*t, d, kind);
+    ssize_t n = try_socket(t);
+    if (likely(n != -ENOTSOCK) || t->message) return n;
+    store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);
+    return TAKEN_FOR_ANOTHER;
 }
 
 /* -EAGAIN: it is not ready. */
@@ -490,11 +495,11 @@ static always_inline ssize_t try_once(const struct transfer *t, struct descripto
         n = try_here(t, d);
         call_end(d);
     } while (unlikely(n == TAKEN_FOR_ANOTHER));
-    return n == MAY_BLOCK || n == NOT_CACHED ? off_worker(t, d, life, n) : n;
+    return n == MAY_BLOCK || n == NOT_CACHED ? off_worker(*t, d, life, n) : n;
 }
 
 /* Nothing has come since the last read took all there was, and who reads may wait for more. */
-static bool known_dry(const struct descriptor *d, uint32_t change, size_t size, weft_time deadline)
+static always_inline bool known_dry(const struct descriptor *d, uint32_t change, size_t size, weft_time deadline)
 {
     struct worker *w = worker_self();
     if (load_relaxed(&d->dry) != change + 1 || !w || size == 0) return false;
@@ -503,14 +508,15 @@ static bool known_dry(const struct descriptor *d, uint32_t change, size_t size, 
     return deadline == WEFT_NEVER ? !cancel_check(w->fiber) : !wait_refused(deadline);
 }
 
-static ssize_t transferred(const struct transfer *t, struct descriptor *d, struct call_moment before, ssize_t n)
+static always_inline ssize_t transferred(const struct transfer *t, struct descriptor *d, struct call_moment before,
+                                         ssize_t n)
 {
     bool all = n > 0 && (size_t)n < t->size;
     if (!t->out && !t->message) store_relaxed(&d->dry, all ? before.change[DESCRIPTOR_IN] + 1 : 0);
     return n;
 }
 
-static ssize_t transfer(const struct transfer *t, weft_time deadline)
+static always_inline ssize_t transfer(const struct transfer *t, weft_time deadline)
 {
     struct descriptor *d = descriptor_get(t->fd);
     if (unlikely(!d)) return descriptor_error(t->fd);
@@ -555,7 +561,7 @@ static ssize_t at_offset(const struct transfer *t)
     if (!call_begin(d, life)) return call_was_closed(d);
     ssize_t n = try_file(t, d);
     call_end(d);
-    return n == MAY_BLOCK || n == NOT_CACHED ? off_worker(t, d, life, n) : n;
+    return n == MAY_BLOCK || n == NOT_CACHED ? off_worker(*t, d, life, n) : n;
 }
 
 ssize_t weft_pread(int fd, void *buf, size_t count, off_t offset, weft_time deadline)
