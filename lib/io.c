@@ -11,7 +11,9 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdio.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -406,8 +408,33 @@ static noinline ssize_t off_worker(struct transfer transfer, struct descriptor *
     return n == MAY_BLOCK ? by_thread(t, d, life) : n;
 }
 
+/* A named pipe or a terminal by a description of its own, which does not block; -1: it cannot be had, or would be another
+ * thing, as it would of a pseudoterminal's master. */
+static int open_again(int fd, int flags)
+{
+    struct stat status;
+    char        path[32];
+    int         number;
+    if (fstat(fd, &status) != 0 || !(S_ISFIFO(status.st_mode) || isatty(fd)) || ioctl(fd, TIOCGPTN, &number) == 0)
+        return -1;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return open(path, (flags & O_ACCMODE) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
 /* A terminal that can be written to may have room for 256 bytes, and make 8 of a tab. */
 #define TTY_ROOM ((size_t)32)
+
+/* What a thing says is ready does not block, unless somebody else is faster, which in this process nobody is. */
+static ssize_t try_promised(const struct transfer *t, struct descriptor *d, struct pollfd *polled)
+{
+    struct transfer some = *t;
+    ssize_t         n = -EAGAIN;
+    if (t->out) some.size = min_of(t->size, isatty(t->fd) ? TTY_ROOM : (size_t)PIPE_BUF);
+    lock_take(&d->slow[t->out]);
+    if (poll(polled, 1, 0) > 0) n = blocking_transfer(&some);
+    lock_drop(&d->slow[t->out]);
+    return n;
+}
 
 static ssize_t try_other(const struct transfer *t, struct descriptor *d)
 {
@@ -416,18 +443,12 @@ static ssize_t try_other(const struct transfer *t, struct descriptor *d)
     if (flags & O_NONBLOCK) return blocking_transfer(t);
     ssize_t n = nowait(t);
     if (n != -EOPNOTSUPP && n != -ENOSYS) return n;
-    /* Terminals and named pipes: what they say is ready does not block, unless somebody else is faster, which in this
-     * process nobody is. */
     struct pollfd polled = {.fd = t->fd, .events = t->out ? POLLOUT : POLLIN};
-    lock_take(&d->slow[t->out]);
-    if (poll(&polled, 1, 0) <= 0) {
-        n = -EAGAIN;
-    } else {
-        struct transfer some = *t;
-        if (t->out) some.size = min_of(t->size, isatty(t->fd) ? TTY_ROOM : (size_t)PIPE_BUF);
-        n = blocking_transfer(&some);
-    }
-    lock_drop(&d->slow[t->out]);
+    if (poll(&polled, 1, 0) <= 0) return -EAGAIN;
+    struct transfer again = *t;
+    if ((again.fd = open_again(t->fd, flags)) < 0) return try_promised(t, d, &polled);
+    n = blocking_transfer(&again);
+    close(again.fd);
     return n;
 }
 

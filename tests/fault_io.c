@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -54,6 +55,7 @@ int     __real_epoll_create1(int flags);
 int     __real_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event);
 int     __real_epoll_pwait2(int epoll, struct epoll_event *events, int most, const struct timespec *left, void *set);
 int     __real_eventfd(unsigned count, int flags);
+int     __real_poll(struct pollfd *polled, nfds_t count, int ms);
 
 ssize_t __wrap_read(int fd, void *bytes, size_t size);
 ssize_t __wrap_write(int fd, const void *bytes, size_t size);
@@ -66,6 +68,7 @@ int     __wrap_epoll_create1(int flags);
 int     __wrap_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event);
 int     __wrap_epoll_pwait2(int epoll, struct epoll_event *events, int most, const struct timespec *left, void *set);
 int     __wrap_eventfd(unsigned count, int flags);
+int     __wrap_poll(struct pollfd *polled, nfds_t count, int ms);
 
 ssize_t __wrap_read(int fd, void *bytes, size_t size)
 {
@@ -138,6 +141,22 @@ int __wrap_eventfd(unsigned count, int flags)
     int ignored = 0;
 
     FAIL_OR(POLLER, ignored, __real_eventfd(count, flags));
+}
+
+/* Somebody else is faster: what was said to be ready is not any more. */
+static int         thief = -1; /* what it is at */
+static bool        thief_writes;
+static atomic_uint thefts;
+
+int __wrap_poll(struct pollfd *polled, nfds_t count, int ms)
+{
+    char some[4096] = {0};
+    int  ready = __real_poll(polled, count, ms);
+
+    if (ready <= 0 || thief < 0 || atomic_fetch_add(&thefts, 1) > 0) return ready;
+    while ((thief_writes ? __real_write(thief, some, sizeof some) : __real_read(thief, some, sizeof some)) > 0) {
+    }
+    return ready;
 }
 
 /* ---- a program -------------------------------------------------------------------------- */
@@ -276,12 +295,83 @@ static void waiting_fails(void **state)
     run_with(WAIT, ENOSYS);
 }
 
+struct robbed {
+    int  ends[2];
+    bool done;
+};
+
+static int read_in_vain_and_again(void *arg)
+{
+    struct robbed *r = arg;
+    char           byte = 0;
+
+    task_check(weft_read(r->ends[0], &byte, 1, WEFT_NEVER) == 1);
+    task_check(byte == 'b');
+    r->done = true;
+    return 0;
+}
+
+static int write_in_vain_and_again(void *arg)
+{
+    struct robbed *r = arg;
+
+    task_check(weft_write(r->ends[1], "b", 1, WEFT_NEVER) == 1);
+    r->done = true;
+    return 0;
+}
+
+/* The worker goes on meanwhile: the other task is on it, too, and makes the end ready once more. */
+static int be_robbed(void *arg)
+{
+    struct robbed *r = arg;
+    weft_task      task;
+    char           bytes[4096];
+
+    weft_spawn(&task, thief_writes ? write_in_vain_and_again : read_in_vain_and_again, r);
+    while (atomic_load(&thefts) == 0) weft_yield();
+    task_check(!r->done);
+    if (!thief_writes) task_check(__real_write(r->ends[1], "b", 1) == 1);
+    while (thief_writes && !r->done) {
+        if (__real_poll(&(struct pollfd){.fd = r->ends[0], .events = POLLIN}, 1, 0) > 0)
+            task_check(__real_read(r->ends[0], bytes, sizeof bytes) > 0);
+        weft_yield();
+    }
+    return weft_await(&task);
+}
+
+/* Of a named pipe, and of a terminal. */
+static void somebody_else_is_faster(void **state)
+{
+    (void)state;
+    static const struct {
+        enum test_link link;
+        bool           writes;
+    } cases[] = {{TEST_FIFO, false}, {TEST_FIFO, true}, {TEST_TTY, false}};
+
+    for (size_t i = 0; i < TEST_LENGTH(cases); i++) {
+        struct robbed r = {.done = false};
+        char          path[32];
+        test_link_make(r.ends, cases[i].link);
+        thief_writes = cases[i].writes;
+        snprintf(path, sizeof path, "/proc/self/fd/%d", r.ends[thief_writes]);
+        thief = open(path, (thief_writes ? O_WRONLY : O_RDONLY) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        assert_true(thief >= 0);
+        atomic_store(&thefts, 0);
+        if (!thief_writes) assert_int_equal(__real_write(r.ends[1], "a", 1), 1);
+        assert_int_equal(weft_run(be_robbed, &r, WEFT_OPTIONS(.workers = 1)), 0);
+        close(thief);
+        thief = -1;
+        for (int end = 0; end < 2; end++) close(r.ends[end]);
+        assert_task_checks();
+        assert_true(r.done);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(transfers_fail),
-        cmocka_unit_test(accepting_fails),
-        cmocka_unit_test(registering_fails),
+        cmocka_unit_test(transfers_fail),    cmocka_unit_test(accepting_fails),
+        cmocka_unit_test(registering_fails), cmocka_unit_test(somebody_else_is_faster),
         cmocka_unit_test(waiting_fails),
     };
 

@@ -407,9 +407,10 @@ WEFT_API int weft_sleep(weft_time until);
  *
  * A socket that weft is handed becomes non-blocking; other descriptors keep their flags, since they
  * may be shared with other processes; those that weft makes are non-blocking and close-on-exec.  A terminal or a named
- * pipe without O_NONBLOCK is read when it says that it is ready.  Regular files are always ready: what is not in
- * memory is read and written by the system itself where it has an io_uring for us, else, or with WEFT_IO=epoll in the
- * environment, by a thread of weft's; for the end of which the call waits.
+ * pipe without O_NONBLOCK is opened once more for each transfer, through /proc/self/fd, so that nobody who is faster can
+ * make a worker block; where that may not be, it is used when it says that it is ready, and then may block.  Regular
+ * files are always ready: what is not in memory is read and written by the system itself where it has an io_uring for
+ * us, else, or with WEFT_IO=epoll in the environment, by a thread of weft's; for the end of which the call waits.
  *
  * A descriptor that nobody waits on may also be closed or replaced by close(2) and dup2(2); a
  * number that is used again after that may be noticed a twentieth of a second late.  While somebody waits, by
