@@ -1,5 +1,4 @@
 #include "work.h"
-#include "spare.h"
 
 #include <limits.h>
 
@@ -310,10 +309,7 @@ noinline ready_t work_pick_far(struct worker *w)
         return pick_any(w);
     }
     bool all = w->turn % FAR_ALL == 0;
-    if (pace_look(&w->near_pace, WORK_NEAR, choice_tick())) {
-        w->poll_due = all = true;
-        spare_ebb(w->runtime, w->near_pace.looked);
-    }
+    if (pace_look(&w->near_pace, WORK_NEAR, choice_tick())) w->poll_due = all = true;
     w->near = w->near_pace.stride;
     if (all || timers_next(&w->timers) != INT64_MAX) work_expire(w, all);
     if (WEFT_CHAOS) {

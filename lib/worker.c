@@ -15,11 +15,13 @@ _Thread_local struct worker *worker_here __attribute__((used));
 
 /* ---- switching ----------------------------------------------------------- */
 
+/* With no lock held, as it may take a while. */
 static noinline void poll_now(struct worker *w)
 {
     w->poll_due = false;
     work_poll(w);
     work_look_after(w);
+    spare_ebb(w->runtime, w->near_pace.looked);
 }
 
 /* On the next stack: the fiber that was left is saved now, so it may be published. */
