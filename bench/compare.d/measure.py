@@ -11,6 +11,10 @@ from progress import Progress
 from sides import Blank, Failed, Line, Side, run
 from subjects import Subject, make_files
 
+# A side that takes this long to warm up, and so many times as long as the first, is not asked ten times more.
+_SLOW_SECONDS = 4
+_SLOW_TIMES = 20
+
 
 @dataclass
 class Series:
@@ -63,6 +67,7 @@ def _warm_up(
 ) -> dict[str, tuple[Side, Series]]:
     """One round that does not count; who cannot do the subject, or does it wrong, is out."""
     there: dict[str, tuple[Side, Series]] = {}
+    first = 0.0
     for side in sides:
         key = side.name if workers == 1 else f"{side.name}, {workers} workers"
         if side.name in result.blank or side.name in result.failed:
@@ -71,8 +76,12 @@ def _warm_up(
         began = time.monotonic()
         try:
             judge.look(run(side, result.subject, workers, result.size))
+            took = time.monotonic() - began
+            first = first or took
+            if took > max(_SLOW_SECONDS, _SLOW_TIMES * first):
+                raise Blank(f"a run takes {took:.0f} s, {took / first:.0f} times as long as {sides[0].name}'s")
             there[side.name] = (side, Series(side.name, workers))
-            progress.step(side.name, "warming up", time.monotonic() - began)
+            progress.step(side.name, "warming up", took)
         except Blank as why:
             result.blank[key] = str(why)
             progress.skip(side.name)
