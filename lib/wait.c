@@ -5,8 +5,9 @@
 
 #include <errno.h>
 
-/* The outcome of a wait whose deadline has come: cancelling may be for a deadline, too. */
-#define EXPIRED INT32_MIN
+/* The outcome of a wait whose deadline has come.  A reason may be any negative number, -ETIMEDOUT too, and what another
+ * claimer sets is the index of one of INT_MAX things at most. */
+#define EXPIRED INT32_MAX
 
 noinline int wait_refused_slow(weft_time deadline)
 {

@@ -184,7 +184,6 @@ static void nobody_sleeps_in_a_cancelled_scope(void **state)
     assert_in_tasks(sleep_in_cancelled_scope, NULL);
 }
 
-/* Idle workers sleep until the next timer; one that comes earlier does not wait for it. */
 static int short_sleep(void *arg)
 {
     weft_time until = weft_now() + WEFT_MS;
@@ -195,6 +194,54 @@ static int short_sleep(void *arg)
     return 0;
 }
 
+static int sleep_for_an_hour(void *arg)
+{
+    (void)arg;
+    return weft_sleep(weft_now() + HOUR);
+}
+
+static int receive_for_an_hour(void *arg)
+{
+    return recv_int(arg, weft_now() + HOUR);
+}
+
+/* When the others have begun to wait. */
+static int fail_soon(void *arg)
+{
+    task_check(weft_sleep(weft_now() + WEFT_MS) == 0);
+    return *(int *)arg;
+}
+
+/* Any negative result is a reason. */
+static int end_waits_for_any_reason(void *arg)
+{
+    const int reasons[] = {-1, -ETIMEDOUT, -EAGAIN, -INT32_MAX, INT32_MIN};
+
+    (void)arg;
+    for (size_t i = 0; i < TEST_LENGTH(reasons); i++) {
+        weft_chan *chan = make_ints(0);
+        weft_scope scope;
+        weft_task  tasks[2];
+        int        reason = reasons[i];
+        task_check(weft_scope_open(&scope, NULL) == 0);
+        weft_spawn(&tasks[0], sleep_for_an_hour, NULL);
+        weft_spawn(&tasks[1], receive_for_an_hour, chan);
+        task_check(weft_scope_go(&scope, fail_soon, &reason, sizeof reason) == 0);
+        task_check(weft_await(&tasks[0]) == reason);
+        task_check(weft_await(&tasks[1]) == reason);
+        task_check(weft_scope_close(&scope) == reason);
+        weft_chan_destroy(chan);
+    }
+    return short_sleep(NULL);
+}
+
+static void reason_is_told_whatever_number_it_is(void **state)
+{
+    (void)state;
+    assert_in_tasks(end_waits_for_any_reason, NULL);
+}
+
+/* Idle workers sleep until the next timer; one that comes earlier does not wait for it. */
 static int sleep_long_in_scope(void *arg)
 {
     weft_scope             scope;
@@ -864,6 +911,7 @@ int main(void)
         cmocka_unit_test(moment_that_has_come_is_not_waited_for),
         cmocka_unit_test(cancelled_sleeper_wakes),
         cmocka_unit_test(nobody_sleeps_in_a_cancelled_scope),
+        cmocka_unit_test(reason_is_told_whatever_number_it_is),
         cmocka_unit_test(sooner_timer_goes_first),
         cmocka_unit_test(thousands_sleep),
         cmocka_unit_test(farthest_deadlines_are_waited_for),
