@@ -20,8 +20,10 @@
 /* With a seed, of how many timers that expire together the order is drawn. */
 #define EXPIRED_DRAWN 16
 
-/* Of timers at a time: the queue keeps room for others, and what is left in a wheel anybody may take out. */
-#define EXPIRED_MOST 256u
+/* Of timers at a time: the queue keeps room for others, and what is left in a wheel anybody may take out.  But some at
+ * each look, however long the queue: it may stay so for ever, and nobody else may have room either. */
+#define EXPIRED_MOST  256u
+#define EXPIRED_LEAST 16u
 
 /* ---- making things ready ------------------------------------------------- */
 
@@ -170,23 +172,23 @@ static unsigned expire(struct timers *timers, int64_t now, unsigned most)
     return n;
 }
 
-/* How many the worker's queue has room for.  With a seed all, as their order is drawn. */
-static unsigned expired_room(struct worker *w)
+/* How many the worker takes up.  With a seed all, as their order is drawn. */
+static unsigned expired_most(struct worker *w)
 {
     uint32_t length = runq_length(&w->runq);
-    return w->choice.seeded ? UINT_MAX : length < EXPIRED_MOST ? EXPIRED_MOST - length : 0;
+    if (w->choice.seeded) return UINT_MAX;
+    return length < EXPIRED_MOST - EXPIRED_LEAST ? EXPIRED_MOST - length : EXPIRED_LEAST;
 }
 
 unsigned work_expire(struct worker *w, bool all)
 {
     struct weft_runtime *rt = w->runtime;
-    unsigned             n = 0, room;
+    unsigned             n = 0;
     w->now = worker_now(w);
-    if (timers_next(&w->timers) <= w->now && (room = expired_room(w)) > 0) n = expire(&w->timers, w->now, room);
+    if (timers_next(&w->timers) <= w->now) n = expire(&w->timers, w->now, expired_most(w));
     for (unsigned i = 0; all && i < rt->count; i++) {
         struct worker *other = &rt->workers[i];
-        if (other == w || timers_next(&other->timers) > w->now) continue;
-        if ((room = expired_room(w)) > 0) n += expire(&other->timers, w->now, room);
+        if (other != w && timers_next(&other->timers) <= w->now) n += expire(&other->timers, w->now, expired_most(w));
     }
     store_relaxed(&w->count.timers, load_relaxed(&w->count.timers) + n);
     return n;

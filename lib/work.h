@@ -48,8 +48,8 @@ static always_inline void work_ready_yielded(struct worker *w, ready_t item)
 /* For the `expire` of a timer, whose arg is the list: the fiber is ready as soon as the lock of the timers is dropped. */
 void work_expired(struct fiber *f, void *list);
 
-/* Makes those ready whose moment has come, of this worker's timers, or of everybody's, as far as its queue has room: what is
- * left any worker may take up.  How many. */
+/* Makes those ready whose moment has come, of this worker's timers, or of everybody's, as far as its queue has room, but a
+ * few in any case: what is left any worker may take up.  How many. */
 unsigned work_expire(struct worker *w, bool all);
 
 /* By a task that goes on, and asks whether it is cancelled: a deadline of its scope that has passed tells, however many have

@@ -705,6 +705,67 @@ static void timers_ring_while_others_go_on(void **state)
     assert_int_equal(test_run(hog, NULL, WEFT_OPTIONS(.one_root = true)), 0);
 }
 
+/* More of them are ready than a worker takes up timers beside. */
+#define COUPLES 600
+#define TURNS   20000
+
+static atomic_int begun, at_it; /* couples; and with turns left */
+
+struct hands {
+    weft_chan *there, *back;
+};
+
+static int answer(void *arg)
+{
+    struct hands *hands = arg;
+    int           value;
+
+    while (weft_recv(hands->there, &value, WEFT_NEVER) == 0) task_check(send_int(hands->back, value, WEFT_NEVER) == 0);
+    return 0;
+}
+
+static int wake_each_other(void *arg)
+{
+    struct hands hands = {make_ints(0), make_ints(0)};
+    weft_task    other;
+
+    (void)arg;
+    weft_spawn(&other, answer, &hands);
+    for (int i = 0; i < TURNS && !atomic_load(&rung); i++) {
+        task_check(send_int(hands.there, i, WEFT_NEVER) == 0);
+        task_check(recv_int(hands.back, WEFT_NEVER) == i);
+        if (i == 0) atomic_fetch_add(&begun, 1);
+    }
+    atomic_fetch_sub(&at_it, 1);
+    task_check(weft_chan_close(hands.there) == 0);
+    task_check(weft_await(&other) == 0);
+    weft_chan_destroy(hands.there);
+    weft_chan_destroy(hands.back);
+    return 0;
+}
+
+static int sleep_among_many(void *arg)
+{
+    weft_scope scope;
+
+    (void)arg;
+    atomic_store(&rung, false);
+    atomic_store(&begun, 0);
+    atomic_store(&at_it, COUPLES);
+    task_check(weft_scope_open(&scope, NULL) == 0);
+    for (int i = 0; i < COUPLES; i++) task_check(weft_scope_go(&scope, wake_each_other, NULL, 0) == 0);
+    task_until(atomic_load(&begun) == COUPLES);
+    task_check(ring(NULL) == 0);
+    task_check(atomic_load(&at_it) == COUPLES);
+    return weft_scope_close(&scope);
+}
+
+static void timers_ring_while_many_are_ready(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(sleep_among_many, NULL, WEFT_OPTIONS(.workers = 1)), 0);
+}
+
 /* ---- virtual time --------------------------------------------------------------------------- */
 
 static int sleep_for_hours(void *arg)
@@ -925,6 +986,7 @@ int main(void)
         cmocka_unit_test(deadlines_nest),
         cmocka_unit_test(deadline_of_a_call_cancels_nobody),
         cmocka_unit_test(timers_ring_while_others_go_on),
+        cmocka_unit_test(timers_ring_while_many_are_ready),
         cmocka_unit_test(hours_take_no_time),
         cmocka_unit_test(virtual_time_passes_in_order),
         cmocka_unit_test(seed_decides_between_equals),
