@@ -338,7 +338,12 @@ static ready_t watch(struct worker *w)
             }
             if (asked && now - asked < FORCE_NS + LOOK_NS && idle_running(&rt->idle) > 0) continue;
         }
-        spare_ebb(rt, choice_tick());
+        if (quiet < TRIM_AT) {
+            spare_ebb(rt, choice_tick());
+        } else if (spare_trim(w)) {
+            work_poll(w);
+            continue;
+        }
         bool    final = idle_lie_down(&rt->idle, w->index);
         int64_t next = w->choice.seeded ? timers_earliest(&w->timers) : work_next_timer(rt);
         int64_t due = next == INT64_MAX ? next : next - worker_now(w);
@@ -358,7 +363,7 @@ static ready_t watch(struct worker *w)
         int64_t dozed = choice_clock() - now;
         if (final && quiet < array_len(quiet_ns) && (rested += dozed) >= quiet_ns[quiet]) {
             rested = 0;
-            if (quiet++ == TRIM_AT - 1) spare_trim(w);
+            quiet++;
         }
         if (!w->rest) doze = min_of(doze * 2, DOZE_MOST_NS);
         w->rest = false;

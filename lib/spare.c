@@ -133,12 +133,13 @@ noinline bool spare_have_slow(struct worker *w)
     return true;
 }
 
-/* Gives so many of the shared ones back, `most` at most, but leaves `kept`. */
-static void give_back(struct weft_runtime *rt, uint32_t most, uint32_t kept)
+/* Gives so many of the shared ones back, `most` at most, but leaves `kept`.  Whether there were any. */
+static bool give_back(struct weft_runtime *rt, uint32_t most, uint32_t kept)
 {
     ready_t list = 0;
     lock_take(&rt->spare_lock);
     uint32_t have = load_relaxed(&rt->spare_count);
+    bool     any = most > 0 && have > kept;
     for (; most > 0 && have > kept; most--, have--) {
         ready_t item = rt->spare_list;
         rt->spare_list = ready_next(item);
@@ -153,6 +154,7 @@ static void give_back(struct weft_runtime *rt, uint32_t most, uint32_t kept)
         list = ready_next(list);
         end_fiber(f);
     }
+    return any;
 }
 
 void spare_ebb(struct weft_runtime *rt, int64_t now)
@@ -163,12 +165,13 @@ void spare_ebb(struct weft_runtime *rt, int64_t now)
     give_back(rt, min_of(idle, SPARES_BACK), SPARES_KEPT);
 }
 
-void spare_trim(struct worker *w)
+bool spare_trim(struct worker *w)
 {
-    give_back(w->runtime, UINT32_MAX, 0);
+    if (give_back(w->runtime, SPARES_BACK, 0)) return true;
     uint32_t have = load_relaxed(&w->spare_count);
     for (; have > 1; have--) end_fiber(w->spares[have - 1]);
     store_relaxed(&w->spare_count, have);
+    return false;
 }
 
 void spare_end(struct worker *w)

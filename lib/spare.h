@@ -28,9 +28,9 @@ static always_inline bool spare_have(struct worker *w)
  * the coarse clock. */
 void spare_ebb(struct weft_runtime *rt, int64_t now);
 
-/* Nobody has had anything to do for a while: the runtime's spare fibers, and all but one of
- * this worker's, go back to the system. */
-void spare_trim(struct worker *w);
+/* Nobody has had anything to do for a while: the runtime's spare fibers, and then all but one of this worker's, go back to
+ * the system.  True: these are some of them, as it takes a second for a million, and work may come meanwhile. */
+bool spare_trim(struct worker *w);
 
 /* Ends those of a worker, and those that the runtime keeps. */
 void spare_end(struct worker *w);

@@ -344,6 +344,31 @@ static void spare_stacks_go_back_when_idle(void **state)
     assert_in_range(idle.stacks_pooled, 1, 2 + WORKER_SPARES);
 }
 
+/* Who comes while they go back does not wait until the last has gone. */
+static void work_comes_first_while_spare_stacks_go_back(void **state)
+{
+    (void)state;
+    struct crowd      crowd = {.count = 8 * SPARES_KEPT};
+    struct weft_stats stats;
+    weft_time         end = test_now() + TEST_LONG;
+    bool              first = false;
+
+    if (test_stacks(crowd.count) < crowd.count) skip(); /* this build has not as many */
+    assert_int_equal(weft_runtime_start(&runtime, WEFT_OPTIONS(.workers = 1)), 0);
+    do {
+        atomic_store(&crowd.begun, 0);
+        atomic_store(&crowd.turns, 0);
+        assert_int_equal(weft_runtime_call(runtime, gather, &crowd), 0);
+        while (load_relaxed(&runtime->spare_count) < 6 * SPARES_KEPT && test_now() < end) test_sleep(WEFT_MS);
+        while (load_relaxed(&runtime->spare_count) > 5 * SPARES_KEPT && test_now() < end) test_sleep(10 * WEFT_US);
+        assert_int_equal(weft_runtime_call(runtime, count_stacks, &stats), 0);
+        first = test_now() < end && stats.stacks_pooled > WORKER_SPARES;
+    } while (!first && test_now() < end);
+    assert_int_equal(weft_runtime_stop(runtime), 0);
+    assert_task_checks();
+    assert_true(first);
+}
+
 struct ebb {
     struct crowd crowd;
     uint64_t     most, least; /* stacks in the pool, when all had ended and a while after */
@@ -393,6 +418,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(want_of_stacks_is_no_end_while_another_computes),
         cmocka_unit_test(want_of_stacks_that_never_ends_stops_the_program),
         cmocka_unit_test(spare_stacks_go_back_when_idle),
+        cmocka_unit_test(work_comes_first_while_spare_stacks_go_back),
         cmocka_unit_test(spare_stacks_go_back_while_one_works),
     };
 
