@@ -26,7 +26,7 @@ static void expired(struct timer *t, void *arg)
     if (!park_claim(w)) return;
     w->outcome = EXPIRED;
     chaos_point();
-    work_expired(w->fiber, arg);
+    work_expired(w->fiber, t->when, arg);
 }
 
 /* On the next stack, with the locks held: whoever claims the waiter from here on cannot let its frame

@@ -143,29 +143,42 @@ void work_ready_fiber(struct fiber *f, bool next)
 
 /* ---- timers -------------------------------------------------------------- */
 
-/* In the order of their moments, nearly: the wheel gives those of a slot newest first.  With a seed each goes to
- * a drawn place among the last few. */
-void work_expired(struct fiber *f, void *arg)
+/* Those that have expired together, in the order of their slots, and of each slot the oldest first: the wheel gives the
+ * slots in that order, but those of one newest first. */
+struct expired {
+    ready_t first, last;
+    ready_t before; /* the last of the slots before this one; 0: it is the first */
+    int64_t slot;
+};
+
+/* With a seed each goes to a drawn place among the first few of its slot. */
+void work_expired(struct fiber *f, int64_t when, void *arg)
 {
-    ready_t       *list = arg, before = 0, item = fiber_ready(f);
-    struct worker *w = worker_self();
+    struct expired *e = arg;
+    struct worker  *w = worker_self();
+    ready_t         item = fiber_ready(f);
+    if (when >> TIMERS_SHIFT != e->slot) {
+        e->slot = when >> TIMERS_SHIFT;
+        e->before = e->last;
+    }
+    ready_t before = e->before, at = before ? ready_next(before) : e->first;
     if (w->choice.seeded) {
-        ready_t at = *list;
         for (uint32_t skip = choice_below(&w->choice, EXPIRED_DRAWN); at && skip > 0; skip--, at = ready_next(at))
             before = at;
     }
-    ready_set_next(item, before ? ready_next(before) : *list);
+    ready_set_next(item, at);
     if (before) ready_set_next(before, item);
-    else *list = item;
+    else e->first = item;
+    if (!at) e->last = item;
 }
 
 static unsigned expire(struct timers *timers, int64_t now, unsigned most)
 {
-    ready_t  list = 0;
-    unsigned n = timers_expire(timers, now, most, &list);
-    while (list) {
-        struct fiber *f = fiber_of(list);
-        list = ready_unlink(list);
+    struct expired expired = {.slot = -1};
+    unsigned       n = timers_expire(timers, now, most, &expired);
+    for (ready_t item = expired.first; item;) {
+        struct fiber *f = fiber_of(item);
+        item = ready_unlink(item);
         fiber_expect(f);
         work_ready_fiber(f, false);
     }

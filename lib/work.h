@@ -45,8 +45,9 @@ static always_inline void work_ready_yielded(struct worker *w, ready_t item)
     if (WEFT_CHAOS || unlikely(!runq_push(&w->yielded, item))) work_ready_here(w, item);
 }
 
-/* For the `expire` of a timer, whose arg is the list: the fiber is ready as soon as the lock of the timers is dropped. */
-void work_expired(struct fiber *f, void *list);
+/* For the `expire` of a timer, whose moment and arg these are: the fiber is ready as soon as the lock of the timers is
+ * dropped. */
+void work_expired(struct fiber *f, int64_t when, void *arg);
 
 /* Makes those ready whose moment has come, of this worker's timers, or of everybody's, as far as its queue has room, but a
  * few in any case: what is left any worker may take up.  How many. */

@@ -81,9 +81,10 @@ void work_ready_fiber(struct fiber *f, bool next)
     model_fail("a plain thread has no fiber");
 }
 
-void work_expired(struct fiber *f, void *list)
+void work_expired(struct fiber *f, int64_t when, void *arg)
 {
-    work_ready_fiber(f, list);
+    (void)when;
+    work_ready_fiber(f, arg);
 }
 
 void work_look_slow(struct worker *w)

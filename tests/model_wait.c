@@ -100,9 +100,10 @@ void work_ready_fiber(struct fiber *f, bool next)
     runq_push(&resumed, fiber_ready(f));
 }
 
-void work_expired(struct fiber *f, void *list)
+void work_expired(struct fiber *f, int64_t when, void *arg)
 {
-    *(struct fiber **)list = f;
+    (void)when;
+    *(struct fiber **)arg = f;
 }
 
 void work_look_slow(struct worker *w)

@@ -766,6 +766,60 @@ static void timers_ring_while_many_are_ready(void **state)
     assert_int_equal(test_run(sleep_among_many, NULL, WEFT_OPTIONS(.workers = 1)), 0);
 }
 
+#define LATE_ONES 40
+
+struct early {
+    weft_time   until;
+    atomic_int *asleep, *awake;
+    int         place; /* in which it woke */
+};
+
+static int wake_in_turn(void *arg)
+{
+    struct early *self = arg;
+
+    atomic_fetch_add(self->asleep, 1);
+    task_check(weft_sleep(self->until) == 0);
+    self->place = atomic_fetch_add(self->awake, 1);
+    return 0;
+}
+
+/* The one worker comes to them when the moments of all have passed.  False: some came before all slept. */
+static bool oversleep(weft_time ahead)
+{
+    struct early sleepers[LATE_ONES];
+    weft_task    tasks[LATE_ONES];
+    atomic_int   asleep = 0;
+    atomic_int   awake = 0;
+    weft_time    begin = weft_now() + ahead;
+
+    for (int i = 0; i < LATE_ONES; i++) {
+        sleepers[i] = (struct early){begin + i * 100 * WEFT_US, &asleep, &awake, 0};
+        weft_spawn(&tasks[i], wake_in_turn, &sleepers[i]);
+    }
+    while (atomic_load(&asleep) < LATE_ONES) weft_yield();
+    bool in_time = weft_now() < begin;
+    task_spin_until(weft_now() > begin + LATE_ONES * 100 * WEFT_US + WEFT_MS);
+    for (int i = LATE_ONES - 1; i >= 0; i--) task_check(weft_await(&tasks[i]) == 0);
+    for (int i = 0; in_time && i < LATE_ONES; i++) task_check(sleepers[i].place == i);
+    return in_time;
+}
+
+static int oversleep_once(void *arg)
+{
+    (void)arg;
+    for (weft_time ahead = WEFT_MS; !oversleep(ahead);) ahead *= 2;
+    return 0;
+}
+
+static void earlier_moment_comes_first_also_late(void **state)
+{
+    (void)state;
+    if (TEST_CHAOS) skip(); /* where who is woken goes anywhere */
+    assert_int_equal(test_run(oversleep_once, NULL, WEFT_OPTIONS(.workers = 1)), 0);
+    assert_int_equal(test_run(oversleep_once, NULL, WEFT_OPTIONS(.one_root = true)), 0);
+}
+
 /* ---- virtual time --------------------------------------------------------------------------- */
 
 static int sleep_for_hours(void *arg)
@@ -987,6 +1041,7 @@ int main(void)
         cmocka_unit_test(deadline_of_a_call_cancels_nobody),
         cmocka_unit_test(timers_ring_while_others_go_on),
         cmocka_unit_test(timers_ring_while_many_are_ready),
+        cmocka_unit_test(earlier_moment_comes_first_also_late),
         cmocka_unit_test(hours_take_no_time),
         cmocka_unit_test(virtual_time_passes_in_order),
         cmocka_unit_test(seed_decides_between_equals),
