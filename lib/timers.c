@@ -174,6 +174,7 @@ static void spread(struct timers *ts, unsigned level, uint64_t begin)
     ts->used[level] &= ~(UINT64_C(1) << index);
     for (struct timer *t = ts->slots[level][index].first, *next; t; t = next) {
         next = t->next;
+        prefetch(t->ahead);
         put(ts, t);
     }
 }

@@ -31,8 +31,9 @@
  *            200 (n + 1) turns of its worker, and one that has not begun begins
  *            within 1,000 (n + 1), n being how many of its kind were ready
  *            before it; mostly much sooner, and the sooner the longer the turns
- *            are; and who has waited comes before who has only yielded.  Idle workers take from both ends.  The tasks of a root take
- *            turns within the turns of their root.
+ *            are; and who has waited mostly comes before who has only yielded.
+ *            Idle workers take from both ends.  The tasks of a root take turns
+ *            within the turns of their root.
  * Threads    Calls that wait work in a plain pthread too, with or without a
  *            runtime: there they block the thread.  Calls that need a task
  *            return -EPERM in a plain thread: weft_scope_open, _go and _close,
