@@ -1,4 +1,5 @@
 #include "timers.h"
+#include "order.h"
 
 #define RING_WORDS (TIMERS_RING / 64)
 #define RING_SHIFT 12 /* a slot of the lowest level is as long as the ring */
@@ -102,7 +103,9 @@ static void put(struct timers *ts, struct timer *t)
     if (t->next) t->next->link = &t->next;
     t->link = &s->first;
     t->ahead = s->latest[TIMERS_AHEAD - 1];
+    order_hide(); /* a compiler makes a call of memmove of this */
     for (unsigned i = TIMERS_AHEAD - 1; i > 0; i--) s->latest[i] = s->latest[i - 1];
+    order_show();
     s->latest[0] = t;
     s->first = t;
 }
