@@ -7,9 +7,6 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-static const struct wait_kind kind_accept = {.what = "to read from the descriptor", .outside = true};
-static const struct wait_kind kind_connect = {.what = "to write to the descriptor", .outside = true};
-
 /* When there is no descriptor or memory left, a server that asks again at once would only spin. */
 #define EXHAUSTED_NS (10 * WEFT_MS)
 
@@ -51,7 +48,7 @@ int weft_accept(int fd, struct sockaddr *address, socklen_t *length, weft_time d
             return refused ? refused : error; /* cancelled: or who asks again until it is would spin */
         default: return -errno;
         }
-        error = io_wait(fd, d, before, POLLIN, deadline, &kind_accept);
+        error = io_wait(fd, d, before, POLLIN, deadline, &io_kind_in);
         if (error) return error;
     }
 }
@@ -93,7 +90,7 @@ int weft_connect(int fd, const struct sockaddr *address, socklen_t length, weft_
     }
     if (error != -EINPROGRESS) return error;
     while ((error = try_connected(fd, d, life)) == -EINPROGRESS) {
-        error = io_wait(fd, d, before, POLLOUT, deadline, &kind_connect);
+        error = io_wait(fd, d, before, POLLOUT, deadline, &io_kind_out);
         if (error) return error;
         before = call_now(d);
         before.life = life;

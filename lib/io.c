@@ -35,8 +35,8 @@
  * (blocking.c).  What serves waiting is hidden from it.
  */
 
-static const struct wait_kind kind_in = {.what = "to read from the descriptor", .outside = true};
-static const struct wait_kind kind_out = {.what = "to write to the descriptor", .outside = true};
+const struct wait_kind        io_kind_in = {.what = "to read from the descriptor", .outside = true};
+const struct wait_kind        io_kind_out = {.what = "to write to the descriptor", .outside = true};
 static const struct wait_kind kind_poll = {.what = "for events of the descriptor", .outside = true};
 
 /* ---- what it is ------------------------------------------------------------ */
@@ -551,7 +551,7 @@ static always_inline ssize_t transfer(const struct transfer *t, weft_time deadli
         ssize_t n = dry ? -EAGAIN : try_once(t, d, before.life);
         if (n >= 0) return transferred(t, d, before, n);
         if (n != -EAGAIN && n != -EWOULDBLOCK) return n;
-        int error = io_wait(t->fd, d, before, t->out ? POLLOUT : POLLIN, deadline, t->out ? &kind_out : &kind_in);
+        int error = io_wait(t->fd, d, before, t->out ? POLLOUT : POLLIN, deadline, t->out ? &io_kind_out : &io_kind_in);
         if (!error) continue;
         /* The report of what was there before the call may have come too late for it. */
         if (dry && error != -EBADF && (n = try_once(t, d, before.life)) >= 0) return transferred(t, d, before, n);

@@ -12,6 +12,9 @@
 
 enum { IO_READY, IO_CLOSED };
 
+/* What is waited for: to read, which is also to accept, and to write, which is also to connect. */
+extern const struct wait_kind io_kind_in, io_kind_out;
+
 /* A plain thread that polls, in whose frame this is; an eventfd wakes it. */
 struct io_thread {
     struct io_thread *next;

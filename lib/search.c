@@ -340,7 +340,7 @@ static ready_t watch(struct worker *w)
         }
         if (quiet < TRIM_AT) {
             spare_ebb(rt, choice_tick());
-        } else if (spare_trim(w)) {
+        } else if (spare_trim(w)) { /* a few at a time, and in between it looks at what may have come */
             work_poll(w);
             continue;
         }

@@ -103,7 +103,7 @@ static void put(struct timers *ts, struct timer *t)
     if (t->next) t->next->link = &t->next;
     t->link = &s->first;
     t->ahead = s->latest[TIMERS_AHEAD - 1];
-    order_hide(); /* a compiler makes a call of memmove of this */
+    order_hide(); /* a compiler makes of this a call of memmove, which the sanitizer sees */
     for (unsigned i = TIMERS_AHEAD - 1; i > 0; i--) s->latest[i] = s->latest[i - 1];
     order_show();
     s->latest[0] = t;

@@ -91,7 +91,8 @@ static int wait_here(struct waiter *w, weft_time deadline, wait_unlock *unlock, 
     worker_suspend(worker_self(), then_wait, w);
     /* Who has claimed it for the deadline has had the lock of the timers, and so has come after then_wait. */
     if (w->outcome == EXPIRED) return EXPIRED;
-    if (w->timed) timers_stop(&w->timer);                               /* then_wait may hold the lock still */
+    /* Anybody else may have come while that held the lock still. */
+    if (w->timed) timers_stop(&w->timer);
     if (ORDER_PRECISE && w->outcome < 0) cancel_reason(w->fiber->node); /* the canceller was seen */
     return w->outcome;
 }
