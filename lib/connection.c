@@ -21,13 +21,13 @@ int weft_accept(int fd, struct sockaddr *address, socklen_t *length, weft_time d
     for (;;) {
         struct call_moment before = call_now(d);
         if (!call_begin(d, before.life)) return call_was_closed(d);
-        int accepted = accept4(fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int accepted = accept4(fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC), why = accepted < 0 ? errno : 0;
         call_end(d);
         if (accepted >= 0) {
             life_begin(accepted);
             return accepted;
         }
-        switch (errno) {
+        switch (why) {
         case EAGAIN: break;
         /* Errors of a connection that was not accepted yet (accept(2)). */
         case EINTR:
@@ -43,10 +43,10 @@ int weft_accept(int fd, struct sockaddr *address, socklen_t *length, weft_time d
         case ENFILE:
         case ENOBUFS:
         case ENOMEM:
-            error = -errno;
+            error = -why;
             int refused = deadline != 0 ? weft_sleep(min_of(weft_now() + EXHAUSTED_NS, deadline)) : 0;
             return refused ? refused : error; /* cancelled: or who asks again until it is would spin */
-        default: return -errno;
+        default: return -why;
         }
         error = io_wait(fd, d, before, POLLIN, deadline, &io_kind_in);
         if (error) return error;

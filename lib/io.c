@@ -651,10 +651,10 @@ int weft_poll(int fd, short events, weft_time deadline)
         struct call_moment before = call_now(d);
         struct pollfd      polled = {.fd = fd, .events = events};
         if (!call_begin(d, before.life)) return call_was_closed(d);
-        int n = poll(&polled, 1, 0);
+        int n = poll(&polled, 1, 0), why = n < 0 ? errno : 0;
         call_end(d);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return -errno;
+        if (why == EINTR) continue;
+        if (why) return -why;
         if (polled.revents & POLLNVAL) return -EBADF;
         if (n > 0) return polled.revents;
         int error = io_wait(fd, d, before, events, deadline, &kind_poll);
