@@ -25,7 +25,7 @@ int cancel_reason(const struct node *n)
 
 noinline int cancel_check_slow(struct fiber *f)
 {
-    uint32_t     epoch = (uint32_t)load_acquire(&f->runtime->epoch); /* as in cancel_check */
+    uint32_t epoch = (uint32_t)load_acquire(&f->runtime->epoch); /* pairs with cancel_node: it comes with the reason */
     struct node *n = f->node;
     int          reason = cancel_reason(n);
     if (!reason) n->result = (int32_t)epoch;
@@ -39,25 +39,44 @@ static struct node *sibling(const struct node *n)
     return (struct node *)(load_relaxed(&n->next) & ~NODE_LINKED);
 }
 
-/* Makes the node findable from above.  A node that is linked must have linked ancestors, or
- * who stops at it would not be found; so one at a time does this, once in a task's life.
+/* relaxed: the fence of who waits and the one of who cancels decide who sees the other (cancel_node); the list itself is
+ * its lock's. */
+static bool linked(const struct node *n)
+{
+    return !node_up(n) || (load_relaxed(&n->next) & NODE_LINKED);
+}
+
+static void link_up(struct node *n)
+{
+    struct node *up = node_up(n);
+    struct node *first = (struct node *)spin_take(&up->children);
+    if (!(load_relaxed(&n->next) & NODE_LINKED)) {
+        n->prev = NULL;
+        if (first) first->prev = n;
+        store_relaxed(&n->next, (uintptr_t)first | NODE_LINKED);
+        first = n;
+    }
+    spin_drop(&up->children, (uintptr_t)first);
+}
+
+/* Makes the node findable from above.  A node that is linked must have linked ancestors, or who stops at it would not be
+ * found.  Most often they are, and then the parent's lock is all that it takes.  Else one at a time links them, once in a
+ * task's life, and with those out who cancel: for whoever trusts a node that is linked while those above it are still to
+ * be, the next cancel comes after that, and the last one's reason is seen, as it came before.
  * (Rejected: from the top down, which needs the way back, a million levels at the worst.) */
 noinline void cancel_link_slow(struct fiber *f)
 {
     struct weft_runtime *rt = f->runtime;
-    struct node         *n = f->node;
-    lock_take(&rt->cancel_lock);
-    for (struct node *up; (up = node_up(n)) && !(load_acquire(&n->next) & NODE_LINKED); n = up) {
-        struct node *first = (struct node *)spin_take(&up->children);
-        if (!(load_relaxed(&n->next) & NODE_LINKED)) {
-            n->prev = NULL;
-            if (first) first->prev = n;
-            store_release(&n->next, (uintptr_t)first | NODE_LINKED); /* pairs with the acquire above, for n->prev */
-            first = n;
+    struct node         *up = node_up(f->node);
+    if (unlikely(!linked(up))) {
+        lock_take(&rt->cancel_lock);
+        for (; !linked(up); up = node_up(up)) {
+            link_up(up);
+            chaos_point();
         }
-        spin_drop(&up->children, (uintptr_t)first);
+        lock_drop(&rt->cancel_lock);
     }
-    lock_drop(&rt->cancel_lock);
+    link_up(f->node);
 }
 
 noinline void cancel_leave_slow(struct weft_runtime *rt, struct node *n)
@@ -124,7 +143,7 @@ void cancel_node(struct weft_runtime *rt, struct node *n, int reason)
     if (!cancel_reason(n)) {
         order_release(&n->reason);
         store_release(&n->reason, reason); /* pairs with cancel_reason */
-        /* release: pairs with cancel_check.  A node that was never looked at has 0. */
+        /* release: pairs with cancel_check_slow.  A node that was never looked at has 0. */
         chaos_point();
         if ((uint32_t)add_release(&rt->epoch, 1) == UINT32_MAX) add_release(&rt->epoch, 1);
         fence_seq(); /* pairs with then_wait in wait.c */

@@ -14,8 +14,8 @@
 int                      cancel_check_slow(struct fiber *f);
 static always_inline int cancel_check(struct fiber *f)
 {
-    /* acquire: pairs with the release of the epoch in cancel_node; a new epoch comes with the reason. */
-    bool seen = (uint32_t)load_acquire(&f->runtime->epoch) == (uint32_t)f->node->result;
+    /* relaxed: who sees a new epoch looks again, and who waits has its fence before this. */
+    bool seen = (uint32_t)load_relaxed(&f->runtime->epoch) == (uint32_t)f->node->result;
     return likely(seen) ? 0 : cancel_check_slow(f);
 }
 
@@ -29,8 +29,7 @@ void cancel_node(struct weft_runtime *runtime, struct node *n, int reason);
 void                      cancel_link_slow(struct fiber *f);
 static always_inline void cancel_link(struct fiber *f)
 {
-    /* acquire: pairs with the release in cancel_link_slow. */
-    if (unlikely(!(load_acquire(&f->node->next) & NODE_LINKED))) cancel_link_slow(f);
+    if (unlikely(!(load_relaxed(&f->node->next) & NODE_LINKED))) cancel_link_slow(f);
 }
 
 /* The runtime that the node is in: the outermost scope, which is in no list, has it as its arg. */

@@ -1,0 +1,208 @@
+/* model_cancel.c - a cancel finds all that wait below, however they and what is above them become findable meanwhile
+ *
+ *      outermost - top - middle - left, right
+ *
+ * Nothing is linked at first.  Who waits links itself, publishes its wait and looks whether it is cancelled, as wait.c
+ * does; whoever finds a reason and whoever cancels want to end the wait, and one of them must.  Who computes looks until
+ * it is cancelled.  Both then see what the canceller did before.
+ */
+#include "model_explore.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define LOCK_SPINS 1
+
+#include "../lib/team.h"
+
+#include "../lib/cancel.c"
+#include "../lib/lock.c"
+#define SPIN_PAUSES      1
+#define SPIN_PAUSES_MOST 1
+#include "../lib/spin.c"
+
+enum { OUTERMOST, TOP, MIDDLE, LEFT, RIGHT, NODES };
+
+static struct weft_runtime runtime;
+static struct node         nodes[NODES];
+static struct fiber        fibers[NODES];
+static struct waiter       waiters[NODES];
+static Atomic(unsigned)    ended[NODES];
+static int                 cause; /* what the canceller did before */
+static int                 frames[NODES];
+
+void platform_futex_wait(Atomic(uint32_t) *word, uint32_t value, int64_t timeout)
+{
+    (void)timeout;
+    model_futex_wait(word, value);
+}
+
+void platform_futex_wake(Atomic(uint32_t) *word, int count)
+{
+    model_futex_wake(word, count);
+}
+
+void park_wake(struct waiter *w, bool next)
+{
+    (void)next;
+    model_data_read(&frames[w - waiters]);
+    ended[w - waiters]++;
+    model_assert(w->outcome == -ECANCELED, "by whom it was cancelled");
+}
+
+static void begin(void)
+{
+    memset(&runtime, 0, sizeof runtime);
+    memset(nodes, 0, sizeof nodes);
+    memset(fibers, 0, sizeof fibers);
+    memset(waiters, 0, sizeof waiters);
+    memset(ended, 0, sizeof ended);
+    node_init(&nodes[OUTERMOST], NULL, NODE_SCOPE);
+    node_init(&nodes[TOP], &nodes[OUTERMOST], NODE_JOB);
+    node_init(&nodes[MIDDLE], &nodes[TOP], NODE_SCOPE);
+    for (int i = LEFT; i <= RIGHT; i++) {
+        node_init(&nodes[i], &nodes[MIDDLE], NODE_TASK);
+        fibers[i].node = &nodes[i];
+        fibers[i].runtime = &runtime;
+        waiters[i].claim = &nodes[i].wait;
+    }
+    fibers[MIDDLE].node = &nodes[MIDDLE]; /* the task TOP, with its scope open */
+    fibers[MIDDLE].runtime = &runtime;
+    waiters[MIDDLE].claim = &nodes[MIDDLE].wait;
+}
+
+/* They have waited before. */
+static void begin_linked(void)
+{
+    begin();
+    cancel_link(&fibers[RIGHT]);
+    cancel_link(&fibers[LEFT]);
+}
+
+static int wait_as(int i)
+{
+    struct waiter *w = &waiters[i];
+    cancel_link(&fibers[i]);
+    model_data_write(&frames[i]);
+    store_release(w->claim, (uintptr_t)w); /* this and what follows as then_wait does it */
+    fence_seq();
+    int reason = cancel_check(&fibers[i]);
+    if (reason && park_claim(w)) {
+        w->outcome = reason;
+        park_wake(w, false);
+    }
+    return reason;
+}
+
+static void wait_after_either(void)
+{
+    wait_as(LEFT);
+}
+
+static void wait_left(void)
+{
+    if (wait_as(LEFT)) model_data_read(&cause);
+}
+
+static void compute_left(void)
+{
+    model_block_until(cancel_check(&fibers[LEFT]));
+    model_data_read(&cause);
+}
+
+static void ask_of_left(void)
+{
+    model_block_until(cancel_reason(&nodes[LEFT]));
+    model_data_read(&cause);
+}
+
+static void wait_right(void)
+{
+    wait_as(RIGHT);
+}
+
+static void wait_middle(void)
+{
+    wait_as(MIDDLE);
+}
+
+static void leave_right(void)
+{
+    cancel_leave(&runtime, &nodes[RIGHT]);
+    memset(&nodes[RIGHT], 0, sizeof nodes[RIGHT]); /* its storage is used for something else */
+}
+
+static void cancel(int i)
+{
+    model_data_write(&cause);
+    cancel_node(&runtime, &nodes[i], -ECANCELED);
+}
+
+static void cancel_outermost(void)
+{
+    cancel(OUTERMOST);
+}
+
+static void cancel_top(void)
+{
+    cancel(TOP);
+}
+
+static void each_list_is_whole(void)
+{
+    for (int up = OUTERMOST; up <= MIDDLE; up++) {
+        const struct node *before = NULL, *n = (const struct node *)load_relaxed(&nodes[up].children);
+        for (; n; before = n, n = sibling(n)) {
+            model_assert(node_up(n) == &nodes[up], "a child in its parent's list");
+            model_assert(n->prev == before, "each leads to the one before");
+        }
+    }
+    model_assert(load_relaxed(&runtime.cancel_lock) == 0 && load_relaxed(&runtime.pins) == 0, "nothing is held");
+}
+
+static void left_is_ended(void)
+{
+    each_list_is_whole();
+    model_assert(ended[LEFT] == 1, "it waited, and is ended once");
+    for (int i = OUTERMOST; i < NODES; i++) model_assert(load_relaxed(&nodes[i].wait) == 0, "nobody waits on");
+}
+
+static void both_are_ended(void)
+{
+    left_is_ended();
+    model_assert(ended[RIGHT] == 1, "the other waited, too");
+}
+
+static void left_and_middle_are_ended(void)
+{
+    left_is_ended();
+    model_assert(ended[MIDDLE] == 1, "the one above waited, too");
+}
+
+static void cancel_top_meanwhile(void)
+{
+    cancel_node(&runtime, &nodes[TOP], -ECANCELED);
+}
+
+#define PROGRAM(title, start, end, bound, ...)                                                              \
+    {                                                                                                       \
+        .name = (title), .setup = (start), .check = (end), .threads = {__VA_ARGS__}, .preemptions = (bound) \
+    }
+
+static const struct model_program programs[] = {
+    PROGRAM("one waits", begin, left_is_ended, 3, wait_left, cancel_outermost),
+    PROGRAM("one waits, cancelled further down", begin, left_is_ended, 3, wait_left, cancel_top),
+    PROGRAM("one computes", begin, each_list_is_whole, 2, compute_left, cancel_outermost),
+    PROGRAM("one asks", begin, each_list_is_whole, 2, ask_of_left, cancel_outermost),
+    PROGRAM("two wait", begin, both_are_ended, 1, wait_left, wait_right, cancel_outermost),
+    PROGRAM("two wait, one above the other", begin, left_and_middle_are_ended, 1, wait_left, wait_middle,
+            cancel_outermost),
+    PROGRAM("one waits, and two cancel", begin, left_is_ended, 1, wait_after_either, cancel_outermost,
+            cancel_top_meanwhile),
+    PROGRAM("one waits again, another ends", begin_linked, left_is_ended, 2, wait_left, leave_right, cancel_outermost),
+};
+
+int main(int argc, char **argv)
+{
+    return model_main(argc, argv, programs, array_len(programs), "cancel_reason cancel_check end_wait :wait_as");
+}
