@@ -41,13 +41,14 @@ void spare_set_floor(struct fiber *f)
     f->floor = never ? (char *)UINTPTR_MAX : stack_floor(stacks, f->low) + stacks->size / 2;
 }
 
-/* To give a stack back and to touch it anew costs as much as a hundred switches, and on several workers more, as each time
- * all of them are interrupted and wait for each other in the kernel.  Tasks come and go by the hundred thousand together: with
- * SPARES_KEPT as the limit a million that slept for up to 100 ms took twice the time.  So all that end are kept, and
- * those that were not needed since the last look go back a few at a time, which takes about a fiftieth of one worker's
- * time; SPARES_KEPT of them stay until the runtime is idle. */
-#define SPARES_BACK    256u
-#define SPARES_BACK_NS (10 * WEFT_MS)
+/* To give a stack back and to touch it anew costs as much as a hundred switches, and on several workers, which it
+ * interrupts each time, ten times that.  Tasks come and go by the hundred thousand together: with SPARES_KEPT as the
+ * limit a million that slept for up to 100 ms took twice the time.  So all that end are kept, and those that were not
+ * needed since the last look go back a few at a time, in a fiftieth of one worker's time, whatever that costs here;
+ * SPARES_KEPT of them stay until the runtime is idle. */
+#define SPARES_BACK       256u
+#define SPARES_BACK_NS    (10 * WEFT_MS)
+#define SPARES_BACK_SHARE 50
 
 /* For ThreadSanitizer a fiber is a thread, and tasks that run in it one after the other are ordered.  So that a race
  * between two tasks that soon follow each other is seen, fibers then rest, in a queue that
@@ -159,10 +160,12 @@ static bool give_back(struct weft_runtime *rt, uint32_t most, uint32_t kept)
 
 void spare_ebb(struct weft_runtime *rt, int64_t now)
 {
-    int64_t looked = load_relaxed(&rt->spare_looked);
-    if (now - looked < SPARES_BACK_NS || !cas_relaxed(&rt->spare_looked, &looked, now)) return;
-    uint32_t idle = load_relaxed(&rt->spare_least);
-    give_back(rt, min_of(idle, SPARES_BACK), SPARES_KEPT);
+    int64_t due = load_relaxed(&rt->spare_due);
+    if (now < due || !cas_relaxed(&rt->spare_due, &due, INT64_MAX)) return;
+    int64_t begin = choice_clock();
+    give_back(rt, min_of(load_relaxed(&rt->spare_least), SPARES_BACK), SPARES_KEPT);
+    int64_t took = choice_clock() - begin;
+    store_relaxed(&rt->spare_due, now + max_of(took * SPARES_BACK_SHARE, SPARES_BACK_NS));
 }
 
 bool spare_trim(struct worker *w)

@@ -107,11 +107,11 @@ struct weft_runtime {
     Atomic(uint32_t)  spare_lock;             /* of the fibers that no worker keeps */
     ready_t           spare_list, spare_last; /* last: of a queue (SPARES_RESTING) */
     Atomic(uint32_t)  spare_count;
-    Atomic(uint32_t)  spare_least;  /* there were, since the last look; written under the lock */
-    Atomic(int64_t)   spare_looked; /* when that was */
-    Atomic(uint32_t)  starving;     /* workers that look for a stack in vain */
-    Atomic(uint64_t)  fibers;       /* made and not ended */
-    Atomic(uint32_t)  look_lock;    /* who has it looks at fibers, or ends one */
+    Atomic(uint32_t)  spare_least; /* there were, since the last look; written under the lock */
+    Atomic(int64_t)   spare_due;   /* when the next one is */
+    Atomic(uint32_t)  starving;    /* workers that look for a stack in vain */
+    Atomic(uint64_t)  fibers;      /* made and not ended */
+    Atomic(uint32_t)  look_lock;   /* who has it looks at fibers, or ends one */
     _Alignas(CACHE_LINE) struct inject inject;
     Atomic(uint64_t) outside_spawned; /* tasks that came from plain threads or other runtimes */
     Atomic(uint64_t) shared_wakeups;  /* workers woken for what is in the shared queue */
