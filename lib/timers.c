@@ -12,6 +12,7 @@ void timers_init(struct timers *ts, bool exact)
     atomic_set(&ts->next, INT64_MAX);
     ts->at = 0;
     ts->count = 0;
+    ts->untold = NULL;
     ts->exact = exact;
     for (unsigned level = 0; level < TIMERS_LEVELS; level++) ts->used[level] = 0;
     ts->ring_words = 0;
@@ -95,12 +96,23 @@ static unsigned level_next(const struct timers *ts, uint64_t *begin)
 
 /* ---- both ------------------------------------------------------------------ */
 
+/* Whom the latest one was put before is told so by whoever comes next: it lies in some stack, and is fetched meanwhile. */
+static void tell(struct timers *ts)
+{
+    if (ts->untold) ts->untold->next->link = &ts->untold->next;
+    ts->untold = NULL;
+}
+
 static void put(struct timers *ts, struct timer *t)
 {
     uint64_t            slot = max_of(slot_of(t->when), ts->at);
     struct timers_slot *s = slot - ts->at < TIMERS_RING ? ring_begin(ts, slot) : level_begin(ts, slot);
+    tell(ts);
     t->next = s->first;
-    if (t->next) t->next->link = &t->next;
+    if (t->next) {
+        prefetch(t->next);
+        ts->untold = t;
+    }
     t->link = &s->first;
     t->ahead = s->latest[TIMERS_AHEAD - 1];
     order_hide(); /* a compiler makes of this a call of memmove, which the sanitizer sees */
@@ -112,6 +124,7 @@ static void put(struct timers *ts, struct timer *t)
 
 static void take_out(struct timers *ts, struct timer *t)
 {
+    tell(ts);
     struct timer **link = t->link;
     t->link = NULL;
     *link = t->next;

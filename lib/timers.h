@@ -54,6 +54,7 @@ struct timers {
     Atomic(int64_t) next; /* nothing expires before; INT64_MAX: there is none */
     uint64_t        at;   /* in slots of the ring: all before are over */
     uint64_t        count;
+    struct timer   *untold; /* whose neighbour in the list does not yet lead back to it (timers.c) */
     bool            exact;
     /* A bit for each slot that is not empty; the others are not even initialised. */
     uint64_t           used[TIMERS_LEVELS];
