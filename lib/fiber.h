@@ -31,6 +31,7 @@ struct fiber {
     weft_fn             *fn;     /* of the task that has begun on it */
     Atomic(bool)         named;  /* the monitor has named that task */
     char                *low;    /* of the stack and its guard, for good */
+    const struct fiber  *ahead;  /* spare: one further on in the list, or that was there; to be fetched, no more */
     unsigned             avoid;  /* chaos: the worker, from 1, that it shall not go on on */
 };
 

@@ -56,6 +56,14 @@ void spare_set_floor(struct fiber *f)
 #define SPARES_RESTING (ORDER_PRECISE ? 128u : 0u)
 #define SPARES_TAKEN   (ORDER_PRECISE ? 1u : WORKER_SPARES / 2)
 
+/* Two lines of it will soon be wanted.  It may be long gone. */
+static void expect(const struct fiber *f)
+{
+    if (!f) return;
+    prefetch(f);
+    prefetch(&f->ahead);
+}
+
 struct fiber *spare_get(struct worker *w)
 {
     struct weft_runtime *rt = w->runtime;
@@ -64,8 +72,10 @@ struct fiber *spare_get(struct worker *w)
         lock_take(&rt->spare_lock);
         uint32_t shared = load_relaxed(&rt->spare_count);
         for (; shared > SPARES_RESTING && have < SPARES_TAKEN; shared--) {
-            w->spares[have++] = fiber_of(rt->spare_list);
+            struct fiber *f = fiber_of(rt->spare_list);
+            expect(f->ahead);
             rt->spare_list = ready_next(rt->spare_list);
+            w->spares[have++] = f;
         }
         store_relaxed(&rt->spare_count, shared);
         store_relaxed(&rt->spare_least, min_of(load_relaxed(&rt->spare_least), shared));
@@ -83,10 +93,13 @@ static void spares_halve(struct worker *w)
 {
     struct weft_runtime *rt = w->runtime;
     uint32_t             half = WORKER_SPARES / 2;
+    _Static_assert(WORKER_SPARES / 2 % SPARES_AHEAD == 0, "the next half goes on in the same turn");
     lock_take(&rt->spare_lock);
     for (uint32_t i = 0; i < half; i++) {
         ready_t item = fiber_ready(w->spares[i]);
         ready_set_next(item, rt->spare_list);
+        w->spares[i]->ahead = rt->spare_latest[i % SPARES_AHEAD];
+        rt->spare_latest[i % SPARES_AHEAD] = w->spares[i];
         rt->spare_list = item;
     }
     store_relaxed(&rt->spare_count, load_relaxed(&rt->spare_count) + half);

@@ -24,6 +24,9 @@
 #include "task.h"
 #include "timers.h"
 
+/* A list of spare fibers is walked one cache miss after the other, unless each leads to one so much further on. */
+#define SPARES_AHEAD 8
+
 #define WORKER_SPARES 32 /* fibers that a worker keeps */
 
 struct blocking;
@@ -106,6 +109,7 @@ struct weft_runtime {
     struct stack_pool stacks;
     Atomic(uint32_t)  spare_lock;             /* of the fibers that no worker keeps */
     ready_t           spare_list, spare_last; /* last: of a queue (SPARES_RESTING) */
+    struct fiber     *spare_latest[SPARES_AHEAD];
     Atomic(uint32_t)  spare_count;
     Atomic(uint32_t)  spare_least; /* there were, since the last look; written under the lock */
     Atomic(int64_t)   spare_due;   /* when the next one is */
