@@ -20,14 +20,16 @@
 #define FORCE_NS      (50 * 1000)
 #define TRIM_NS       (500 * 1000 * 1000) /* after so long without work, spare stacks go back to the system */
 
-/* A stolen task costs about six cache lines moved between cores, 100 ns and more
- * each, half of it its victim's.  So a thief has an account: what it stole pays the time
- * that it ran for, and costs WORTH_NS.  When the account is empty the thief rests, twice
- * as long each time in a row, and then has a grant for a few tries: a storm of tiny tasks is
+/* A stolen task costs about six cache lines moved between cores, 100 ns and more each, half of it its victim's; one that
+ * is stolen together with it only its own, a line or two.  So a thief has an account: what it stole pays the time
+ * that it ran for, and costs WORTH_NS, and WORTH_MORE_NS for each but the first.  When the account is empty the thief
+ * rests, twice as long each time in a row, and then has a grant for a few tries: a storm of tiny tasks is
  * left to its owner, and many small ones are searched for a few large.  (Rejected: judging by
  * the last steal alone, or with no grant.  In an unbalanced tree nearly all are tiny, and the
- * second worker slept through it.) */
+ * second worker slept through it.  And WORTH_NS for each: of a million tasks that begin to sleep within 300 ns nearly all
+ * were left to one worker.) */
 #define WORTH_NS      1000
+#define WORTH_MORE_NS 250
 #define SAVED_MOST_NS (2 * 1000 * 1000)
 #define GRANT_NS      (8 * WORTH_NS)
 #define WEALTHY_NS    (50 * 1000) /* then the rests begin short again */
@@ -172,7 +174,8 @@ static ready_t leave_watch(struct worker *w, ready_t item, bool stolen)
 static void judge_steal(struct worker *w)
 {
     if (!w->stole_at) return;
-    int64_t gain = choice_clock() - w->stole_at - (int64_t)w->stole_count * WORTH_NS;
+    int64_t worth = WORTH_NS + (int64_t)(w->stole_count - 1) * WORTH_MORE_NS;
+    int64_t gain = choice_clock() - w->stole_at - worth;
     w->stole_at = 0;
     w->saved = min_of(w->saved + gain, (int64_t)SAVED_MOST_NS);
     if (w->saved < 0) {
