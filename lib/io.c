@@ -600,11 +600,13 @@ ssize_t weft_pwrite(int fd, const void *buf, size_t count, off_t offset, weft_ti
 
 ssize_t weft_recvmsg(int fd, struct msghdr *message, int flags, weft_time deadline)
 {
+    if (!message) return -EFAULT; /* in a transfer it would be one of bytes */
     return transfer(&(struct transfer){.fd = fd, .message = message, .flags = flags}, deadline);
 }
 
 ssize_t weft_sendmsg(int fd, const struct msghdr *message, int flags, weft_time deadline)
 {
+    if (!message) return -EFAULT; /* in a transfer it would be one of bytes */
     return transfer(&(struct transfer){.fd = fd, .out = true, .message = (struct msghdr *)message, .flags = flags},
                     deadline);
 }

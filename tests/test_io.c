@@ -915,6 +915,28 @@ static int use_bad_numbers(void *arg)
     return 0;
 }
 
+/* As the system has it. */
+static int pass_no_memory(void *arg)
+{
+    int ends[2];
+
+    (void)arg;
+    test_link_make(ends, TEST_UNIX);
+    task_check(weft_write(ends[1], "x", 1, WEFT_NEVER) == 1);
+    task_check(weft_recvmsg(ends[0], NULL, 0, WEFT_NEVER) == -EFAULT);
+    task_check(weft_sendmsg(ends[0], NULL, 0, WEFT_NEVER) == -EFAULT);
+    task_check(weft_read(ends[0], NULL, 1, WEFT_NEVER) == -EFAULT);
+    task_check(weft_write(ends[0], NULL, 1, WEFT_NEVER) == -EFAULT);
+    close_both(ends);
+    return 0;
+}
+
+static void memory_that_is_none_is_told(void **state)
+{
+    (void)state;
+    assert_everywhere(pass_no_memory, NULL);
+}
+
 static void bad_numbers_are_told(void **state)
 {
     (void)state;
@@ -1315,6 +1337,7 @@ int main(void)
         cmocka_unit_test(eventfd_counts),
         cmocka_unit_test(files_are_always_ready),
         cmocka_unit_test(bad_numbers_are_told),
+        cmocka_unit_test(memory_that_is_none_is_told),
         cmocka_unit_test(sockets_raise_no_signal),
         cmocka_unit_test(runtimes_share_a_descriptor),
         cmocka_unit_test(next_runtime_waits_anew),
