@@ -169,11 +169,11 @@ void scope_init_outermost(struct scope *s, struct weft_runtime *rt)
 int weft_scope_open(weft_scope *storage, const struct weft_scope_options *given)
 {
     struct weft_scope_options options;
+    struct fiber             *f = worker_fiber();
+    if (!f) return -EPERM;
     if (!storage) return -EINVAL;
     int error = scope_options(&options, sizeof options, given);
     if (error) return error;
-    struct fiber *f = worker_fiber();
-    if (!f) return -EPERM;
     struct deadline *deadline = NULL;
     bool             timed = options.deadline != 0 && options.deadline != WEFT_NEVER;
     if (timed && !(deadline = malloc(sizeof *deadline))) return -ENOMEM;
@@ -200,8 +200,8 @@ int weft_scope_open(weft_scope *storage, const struct weft_scope_options *given)
 
 int weft_scope_go(weft_scope *scope, weft_fn *fn, const void *arg, size_t size)
 {
-    if (!scope) return -EINVAL;
     if (!worker_self()) return -EPERM;
+    if (!scope) return -EINVAL;
     return scope_go(of(scope), fn, arg, size);
 }
 
@@ -229,9 +229,9 @@ void weft_cancel(weft_task *storage)
 
 int weft_scope_close(weft_scope *storage)
 {
-    if (!storage) return -EINVAL;
     struct fiber *f = worker_fiber();
     if (!f) return -EPERM;
+    if (!storage) return -EINVAL;
     struct scope *s = of(storage);
     if (f->node != &s->node)
         base_die("weft_scope_close by a task that has not opened the scope, or with an inner one open");

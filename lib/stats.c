@@ -17,9 +17,9 @@ uint64_t stats_tasks(struct weft_runtime *rt)
 
 int weft_stats(struct weft_stats *stats)
 {
-    if (!stats || stats->size < sizeof stats->size) return -EINVAL;
     struct worker *self = worker_self();
     if (!self) return -EPERM;
+    if (!stats || stats->size < sizeof stats->size) return -EINVAL;
     struct weft_runtime *rt = self->runtime;
     struct weft_stats    s = {.size = stats->size,
                               .spawned = load_relaxed(&rt->outside_spawned),

@@ -38,6 +38,7 @@ static void stats_refuses_bad_arguments(void **state)
     struct weft_stats stats = {.size = sizeof stats};
 
     assert_int_equal(weft_stats(&stats), -EPERM);
+    assert_int_equal(weft_stats(NULL), -EPERM);
     assert_int_equal(test_run_workers(read_badly, NULL), 0);
 }
 
