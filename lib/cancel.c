@@ -23,13 +23,19 @@ int cancel_reason(const struct node *n)
     }
 }
 
+/* Who was found not to be cancelled at this epoch answers for all above it, and does so from now on for whoever is below
+ * and asks: in a recursion, however deep, each looks but a little way up. */
 noinline int cancel_check_slow(struct fiber *f)
 {
     uint32_t epoch = (uint32_t)load_acquire(&f->runtime->epoch); /* pairs with cancel_node: it comes with the reason */
-    struct node *n = f->node;
-    int          reason = cancel_reason(n);
-    if (!reason) n->result = (int32_t)epoch;
-    return reason;
+    struct node *n = f->node, *up = n;
+    while (up && (uint32_t)load_relaxed(&up->result) != epoch) {
+        if (load_relaxed(&up->reason)) return cancel_reason(n);
+        up = up->up & NODE_SHIELD ? NULL : node_up(up);
+    }
+    for (struct node *free = n; free != up; free = free->up & NODE_SHIELD ? NULL : node_up(free))
+        store_relaxed(&free->result, (int32_t)epoch);
+    return 0;
 }
 
 /* ---- links --------------------------------------------------------------- */

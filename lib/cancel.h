@@ -15,7 +15,7 @@ int                      cancel_check_slow(struct fiber *f);
 static always_inline int cancel_check(struct fiber *f)
 {
     /* relaxed: who sees a new epoch looks again, and who waits has its fence before this. */
-    bool seen = (uint32_t)load_relaxed(&f->runtime->epoch) == (uint32_t)f->node->result;
+    bool seen = (uint32_t)load_relaxed(&f->runtime->epoch) == (uint32_t)load_relaxed(&f->node->result);
     return likely(seen) ? 0 : cancel_check_slow(f);
 }
 

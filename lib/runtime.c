@@ -181,7 +181,7 @@ int weft_runtime_call(weft_runtime *rt, weft_fn *fn, void *arg)
     if (load_relaxed(&task.node.reason)) cancel_settle(rt, &task.node);
     order_acquire(&task);
     scope_leave(outermost, false);
-    return task.node.result;
+    return load_relaxed(&task.node.result);
 }
 
 int weft_runtime_stop(weft_runtime *rt)

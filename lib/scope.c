@@ -238,7 +238,7 @@ int weft_scope_close(weft_scope *storage)
     worker_spend(worker_self());
     scope_wait(s);
     stop_deadline(s);
-    int reason = cancel_reason(&s->node);
+    int reason = cancel_check(f);
     cancel_leave(f->runtime, &s->node);
     f->node = s->outer;
     if (s->root == &s->own) {

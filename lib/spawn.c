@@ -94,7 +94,7 @@ noinline int spawn_await(struct task *task)
     }
     if (unlikely(load_relaxed(&task->node.reason))) cancel_settle(cancel_runtime(&task->node), &task->node);
     order_acquire(task);
-    return task->node.result;
+    return load_relaxed(&task->node.result);
 }
 
 /* In place: the newest of this worker's own, with half of the stack left (or never, says the
@@ -128,7 +128,7 @@ int weft_await(weft_task *storage)
     uintptr_t state = load_acquire(&task->node.state); /* pairs with spawn_ended */
     if (state == TASK_DONE && likely(!load_relaxed(&task->node.reason))) {
         order_acquire(task);
-        return task->node.result;
+        return load_relaxed(&task->node.result);
     }
     struct fiber *f = w->fiber;
     if (unlikely(state) || unlikely(!take_in_place(w, f, task))) return spawn_await(task);

@@ -16,7 +16,7 @@ _Noreturn void spawn_left_open(void);
 static always_inline void spawn_ended(struct weft_runtime *runtime, struct task *task, int result)
 {
     cancel_leave(runtime, &task->node);
-    task->node.result = result;
+    store_relaxed(&task->node.result, result);
     order_release(task);
     /* acq_rel: release pairs with the acquire in weft_await and weft_done, which see
      * what the task did; acquire pairs with publish_await, for the waiter.  The task is

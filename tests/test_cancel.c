@@ -114,13 +114,42 @@ static void check_looks_up_once_an_epoch(void **state)
     (void)state;
     cancel_node(&runtime, &nodes[SHIELD], -5);
     assert_int_equal(check(LEAF), 0);
-    assert_int_equal(nodes[LEAF].result, (int32_t)load_relaxed(&runtime.epoch));
+    assert_int_equal(load_relaxed(&nodes[LEAF].result), (int32_t)load_relaxed(&runtime.epoch));
     /* As if by magic, and without a new epoch: it is not seen. */
     store_relaxed(&nodes[INNER].reason, -7);
     assert_int_equal(check(LEAF), 0);
     store_relaxed(&nodes[INNER].reason, 0);
     cancel_node(&runtime, &nodes[SCOPE], -6);
     assert_int_equal(check(LEAF), -6);
+    assert_int_equal(check(LEAF), -6);
+}
+
+/* And who is below it looks no further than to there; from a shield nobody goes on up. */
+static void check_looks_up_to_who_has_looked(void **state)
+{
+    (void)state;
+    struct node young, sheltered;
+
+    cancel_node(&runtime, &nodes[SHIELD], -5);
+    assert_int_equal(check(LEAF), 0);
+    node_init(&young, &nodes[LEAF], NODE_TASK);
+    struct fiber fiber = {.node = &young, .runtime = &runtime};
+    for (int above = LEAF; above != OUTERMOST; above--) {
+        store_relaxed(&nodes[above].reason, -7);
+        assert_int_equal(cancel_check(&fiber), 0);
+        store_relaxed(&young.result, 0);
+        store_relaxed(&nodes[above].reason, 0);
+    }
+    cancel_node(&runtime, &nodes[TASK], -6);
+    assert_int_equal(cancel_check(&fiber), -6);
+
+    /* One in a shield that is not cancelled says nothing of who is outside of it. */
+    node_init(&nodes[SHIELD], &nodes[TASK], NODE_SCOPE | NODE_SHIELD);
+    node_init(&sheltered, &nodes[SHIELD], NODE_TASK);
+    fiber.node = &sheltered;
+    assert_int_equal(cancel_check(&fiber), 0);
+    assert_int_equal(check(SHIELD), 0);
+    assert_int_equal(check(TASK), -6);
     assert_int_equal(check(LEAF), -6);
 }
 
@@ -306,6 +335,7 @@ int main(void)
         WITH_TREE(call_leaves_nothing_locked),
         WITH_TREE(runtime_is_found_from_any_node),
         WITH_TREE(check_looks_up_once_an_epoch),
+        WITH_TREE(check_looks_up_to_who_has_looked),
         WITH_TREE(epoch_skips_zero),
         cmocka_unit_test(waiters_are_linked_until_they_end),
         cmocka_unit_test(cancel_wakes_those_who_are_linked),
