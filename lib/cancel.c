@@ -38,6 +38,21 @@ noinline int cancel_check_slow(struct fiber *f)
     return 0;
 }
 
+/* What is above a running task does not go away, nor is a scope's deadline another than it was when the task was made. */
+noinline void cancel_look_slow(struct worker *w)
+{
+    struct fiber *f = w->fiber;
+    int64_t       now = worker_now(w), due = INT64_MAX;
+    if (f->due > now) return;
+    for (struct node *n = f->node; n; n = node_up(n)) {
+        struct cancel_deadline *d = node_kind(n) == NODE_SCOPE ? (void *)load_relaxed(&n->state) : NULL;
+        if (d && d->timer.when > now) due = min_of(due, d->timer.when);
+        else if (d && timers_expire_one(&d->timer, now, NULL)) worker_count_one(&w->count.timers);
+        if (n->up & NODE_SHIELD) break;
+    }
+    f->due = due;
+}
+
 /* ---- links --------------------------------------------------------------- */
 
 static struct node *sibling(const struct node *n)

@@ -19,6 +19,22 @@ static always_inline int cancel_check(struct fiber *f)
     return likely(seen) ? 0 : cancel_check_slow(f);
 }
 
+/* A scope's deadline, to which its node's state leads, as it does not fit into the public type; no deadline: 0. */
+struct cancel_deadline {
+    struct timer timer;
+    struct node *scope;
+};
+
+/* By a task that goes on, and asks whether it is cancelled: a deadline of its scopes that has passed tells, though nobody
+ * has taken it up yet: that is the business of the worker on which it was started, which may run a task that asks nothing,
+ * and many others may have come before.  With a seed time stands still meanwhile.  (Rejected: to take up all that has come on
+ * this worker, which may be a million.) */
+void                      cancel_look_slow(struct worker *w);
+static always_inline void cancel_look(struct worker *w)
+{
+    if (unlikely(w->fiber->due != INT64_MAX) && !w->choice.seeded) cancel_look_slow(w);
+}
+
 /* Why the node is cancelled: its own reason, or the nearest one above it, short of a shield; or 0. */
 int cancel_reason(const struct node *n);
 

@@ -30,9 +30,10 @@ struct fiber {
     const struct waiter *waiter; /* that stands for it, until it is woken */
     weft_fn             *fn;     /* of the task that has begun on it */
     Atomic(bool)         named;  /* the monitor has named that task */
-    char                *low;    /* of the stack and its guard, for good */
-    const struct fiber  *ahead;  /* spare: one further on in the list, or that was there; to be fetched, no more */
-    unsigned             avoid;  /* chaos: the worker, from 1, that it shall not go on on */
+    int64_t              due;   /* no scope that it is in has an earlier deadline (cancel_look); INT64_MIN: not known */
+    char                *low;   /* of the stack and its guard, for good */
+    const struct fiber  *ahead; /* spare: one further on in the list, or that was there; to be fetched, no more */
+    unsigned             avoid; /* chaos: the worker, from 1, that it shall not go on on */
 };
 
 _Static_assert(offsetof(struct fiber, context.sp) + sizeof(void *) <= CACHE_LINE, "one line");

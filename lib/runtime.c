@@ -235,7 +235,7 @@ int weft_check(void)
     struct worker *w = worker_self();
     if (!w) return 0;
     worker_spend_more(w, CHECK_CALLS);
-    work_look(worker_self());
+    cancel_look(worker_self());
     return cancel_check(worker_fiber());
 }
 

@@ -124,35 +124,33 @@ void scope_run(struct task *task)
 
 /* ---- deadlines ----------------------------------------------------------- */
 
-/* A scope's deadline, which its node's state leads to; it does not fit into the public type. */
-struct deadline {
-    struct timer  timer;
-    struct scope *scope;
-};
-
 /* With the lock of the timers held: so a scope that has stopped its timer is not cancelled any more. */
 static void passed(struct timer *timer, void *arg)
 {
-    struct scope *s = container_of(timer, struct deadline, timer)->scope;
+    struct scope *s = of_node(container_of(timer, struct cancel_deadline, timer)->scope);
     (void)arg;
     cancel_node(s->opener->runtime, &s->node, -ETIMEDOUT);
 }
 
-static void start_deadline(struct scope *s, struct deadline *d, weft_time when)
+static void start_deadline(struct scope *s, struct cancel_deadline *d, weft_time when)
 {
     struct timers *timers = &worker_self()->timers;
-    *d = (struct deadline){.timer = {.when = when, .expire = passed}, .scope = s};
+    *d = (struct cancel_deadline){.timer = {.when = when, .expire = passed}, .scope = &s->node};
+    store_relaxed(&s->opener->runtime->timed, true);
     store_relaxed(&s->node.state, (uintptr_t)d);
+    s->opener->due = min_of(s->opener->due, when);
     timers_lock(timers);
     timers_start(timers, &d->timer);
     timers_unlock(timers);
 }
 
-static void stop_deadline(struct scope *s)
+/* If it has passed, that tells, whether or not somebody has looked meanwhile. */
+static void stop_deadline(struct scope *s, struct worker *w)
 {
-    struct deadline *d = (struct deadline *)load_relaxed(&s->node.state);
+    struct cancel_deadline *d = (struct cancel_deadline *)load_relaxed(&s->node.state);
     if (!d) return;
-    timers_stop(&d->timer);
+    if (timers_expire_one(&d->timer, worker_now(w), NULL)) worker_count_one(&w->count.timers);
+    else timers_stop(&d->timer);
     free(d);
 }
 
@@ -174,8 +172,8 @@ int weft_scope_open(weft_scope *storage, const struct weft_scope_options *given)
     if (!storage) return -EINVAL;
     int error = scope_options(&options, sizeof options, given);
     if (error) return error;
-    struct deadline *deadline = NULL;
-    bool             timed = options.deadline != 0 && options.deadline != WEFT_NEVER;
+    struct cancel_deadline *deadline = NULL;
+    bool                    timed = options.deadline != 0 && options.deadline != WEFT_NEVER;
     if (timed && !(deadline = malloc(sizeof *deadline))) return -ENOMEM;
     struct scope *s = of(storage);
     node_init(&s->node, f->node, NODE_SCOPE | (options.shield ? NODE_SHIELD : 0));
@@ -237,7 +235,8 @@ int weft_scope_close(weft_scope *storage)
         base_die("weft_scope_close by a task that has not opened the scope, or with an inner one open");
     worker_spend(worker_self());
     scope_wait(s);
-    stop_deadline(s);
+    stop_deadline(s, worker_self());
+    if ((s->node.up & NODE_SHIELD) || load_relaxed(&s->node.state)) f->due = INT64_MIN;
     int reason = cancel_check(f);
     cancel_leave(f->runtime, &s->node);
     f->node = s->outer;

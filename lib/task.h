@@ -37,7 +37,7 @@ struct node {
     Atomic(int32_t)   result;   /* of an ended task; before: the cancel epoch at which it was not cancelled */
     Atomic(uintptr_t) children; /* the first one linked | NODE_LOCKED */
     Atomic(uintptr_t) wait;     /* the waiter that may be claimed */
-    Atomic(uintptr_t) state;    /* of a task, below; of a scope its deadline (scope.c) */
+    Atomic(uintptr_t) state;    /* of a task, below; of a scope its deadline (cancel.h) */
 };
 
 #define NODE_LINKED ((uintptr_t)1)

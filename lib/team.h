@@ -123,6 +123,7 @@ struct weft_runtime {
     Atomic(uint32_t) pins;                       /* how many others are waking something here: it is not freed */
     _Alignas(CACHE_LINE) Atomic(uint64_t) epoch; /* how often anything was cancelled */
     Atomic(uint32_t) cancel_lock;
+    Atomic(bool)     timed; /* there has been a scope with a deadline */
     struct poller    poller;
     uint64_t         serial;   /* of all runtimes that there ever were, from 1 */
     Atomic(bool)     io_waits; /* somebody has begun to wait for a descriptor since they were last looked after */

@@ -167,6 +167,19 @@ void timers_stop(struct timer *t)
     timers_unlock(ts);
 }
 
+bool timers_expire_one(struct timer *t, int64_t now, void *arg)
+{
+    struct timers *ts = t->timers;
+    timers_lock(ts);
+    bool come = t->link && t->when <= now;
+    if (come) {
+        take_out(ts, t);
+        t->expire(t, arg);
+    }
+    timers_unlock(ts);
+    return come;
+}
+
 /* Of a slot of the ring those that have come. */
 static unsigned expire_slot(struct timers *ts, uint64_t slot, int64_t now, unsigned most, void *arg)
 {

@@ -96,6 +96,10 @@ void timers_stop(struct timer *timer);
 /* Calls `expire` of those that have come, of `most` at most.  How many.  Takes the lock, as does the next. */
 unsigned timers_expire(struct timers *timers, int64_t now, unsigned most, void *arg);
 
+/* The same for this one alone, if it has come and is still there.  When it returns the timer has expired, whoever was first.
+ * Takes the lock. */
+bool timers_expire_one(struct timer *timer, int64_t now, void *arg);
+
 /* The very moment of the next one that will come; INT64_MAX. */
 int64_t timers_earliest(struct timers *timers);
 

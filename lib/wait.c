@@ -12,7 +12,7 @@
 noinline int wait_refused_slow(weft_time deadline)
 {
     struct worker *w = worker_self();
-    if (w) work_look(w);
+    if (w) cancel_look(w);
     int reason = w ? cancel_check(w->fiber) : 0;
     if (reason) return reason;
     if (deadline == 0) return -EAGAIN;

@@ -207,14 +207,6 @@ unsigned work_expire(struct worker *w, bool all)
     return n;
 }
 
-noinline void work_look_slow(struct worker *w)
-{
-    int64_t now = worker_now(w);
-    if (timers_next(&w->timers) > now) return;
-    unsigned n = expire(&w->timers, now, UINT_MAX);
-    store_relaxed(&w->count.timers, load_relaxed(&w->count.timers) + n);
-}
-
 #define REPORTS 64u
 
 unsigned work_poll(struct worker *w)

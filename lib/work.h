@@ -53,14 +53,6 @@ void work_expired(struct fiber *f, int64_t when, void *arg);
  * few in any case: what is left any worker may take up.  How many. */
 unsigned work_expire(struct worker *w, bool all);
 
-/* By a task that goes on, and asks whether it is cancelled: a deadline of its scope that has passed tells, however many have
- * come before.  With a seed time stands still meanwhile. */
-void               work_look_slow(struct worker *w);
-static inline void work_look(struct worker *w)
-{
-    if (unlikely(timers_next(&w->timers) != INT64_MAX) && !w->choice.seeded) work_look_slow(w);
-}
-
 /* Wakes who waits for descriptors that are ready: looks, and does not wait.  How many there were. */
 unsigned work_poll(struct worker *w);
 

@@ -174,6 +174,8 @@ static always_inline void run(struct fiber *f, struct task *task, struct root *r
     f->node = &task->node;
     f->fn = task->fn;
     store_relaxed(&f->named, false);
+    /* A scope that it is in was opened, and said so, before the task was made. */
+    f->due = likely(!load_relaxed(&f->runtime->timed)) ? INT64_MAX : INT64_MIN;
     if (unlikely(root != f->root)) {
         f->root = root;
         spare_set_floor(f);

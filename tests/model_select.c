@@ -87,11 +87,6 @@ void work_expired(struct fiber *f, int64_t when, void *arg)
     work_ready_fiber(f, arg);
 }
 
-void work_look_slow(struct worker *w)
-{
-    (void)w;
-}
-
 void work_answer(struct worker *w)
 {
     (void)w;

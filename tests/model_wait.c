@@ -106,11 +106,6 @@ void work_expired(struct fiber *f, int64_t when, void *arg)
     *(struct fiber **)arg = f;
 }
 
-void work_look_slow(struct worker *w)
-{
-    (void)w;
-}
-
 void work_answer(struct worker *w)
 {
     store_relaxed(&w->asked, 0);
@@ -174,6 +169,7 @@ static void begin(void)
     fiber.node = &task;
     fiber.runtime = &runtime;
     workers[0].fiber = &fiber;
+    fiber.due = INT64_MAX;
     workers[1].fiber = &spare;
     timers_init(&workers[1].timers, true);
     frame = model_alloc(sizeof *frame);

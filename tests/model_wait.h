@@ -14,7 +14,7 @@
 #pragma weak worker_suspend
 #pragma weak work_ready_fiber
 #pragma weak work_expired
-#pragma weak work_look_slow
+#pragma weak cancel_look_slow
 #pragma weak work_answer
 #pragma weak timers_start
 #pragma weak timers_stop

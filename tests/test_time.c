@@ -454,11 +454,11 @@ static int look_once(void *arg)
     weft_chan *chan = make_ints(1);
     weft_scope scope;
 
-    for (int way = 0; way <= 1; way++) {
+    for (int way = 0; way <= 2; way++) { /* the last one looks no sooner than it closes the scope */
         weft_time late = weft_now() + 2 * WEFT_MS;
         open_until(&scope, late - WEFT_MS);
         while (weft_now() < late) test_spin(100);
-        task_check((way ? weft_check() : recv_int(chan, 0)) == -ETIMEDOUT);
+        if (way < 2) task_check((way ? weft_check() : recv_int(chan, 0)) == -ETIMEDOUT);
         task_check(weft_scope_close(&scope) == -ETIMEDOUT);
     }
     weft_chan_destroy(chan);
@@ -469,6 +469,90 @@ static void deadline_is_seen_at_the_first_look(void **state)
 {
     (void)state;
     assert_int_equal(test_run(look_once, &(int){0}, WEFT_OPTIONS(.workers = 1)), 0);
+}
+
+/* The same on another worker than that which has the deadline among its timers, while neither is idle. */
+struct busy {
+    weft_time   late;
+    atomic_bool begun, looked;
+};
+
+static int compute_and_look_once(void *arg)
+{
+    struct busy *busy = arg;
+
+    atomic_store(&busy->begun, true);
+    while (weft_now() < busy->late) test_spin(100);
+    int reason = weft_check();
+    atomic_store(&busy->looked, true);
+    return reason;
+}
+
+static int let_another_look(void *arg)
+{
+    weft_scope scope, inner;
+    weft_task  task;
+
+    for (int way = 0; way <= 2; way++) { /* in the scope, in one within it, in one that is shielded from it */
+        struct busy busy = {.late = weft_now() + 5 * WEFT_MS};
+        open_until(&scope, busy.late - WEFT_MS);
+        if (way)
+            task_check(weft_scope_open(&inner, WEFT_SCOPE(.deadline = test_now() + HOUR, .shield = way == 2)) == 0);
+        weft_spawn(&task, compute_and_look_once, &busy);
+        task_spin_until(atomic_load(&busy.begun));
+        task_spin_until(atomic_load(&busy.looked));
+        task_check(weft_await(&task) == (way == 2 ? 0 : -ETIMEDOUT));
+        if (way) task_check(weft_scope_close(&inner) == (way == 2 ? 0 : -ETIMEDOUT));
+        task_check(weft_scope_close(&scope) == -ETIMEDOUT);
+    }
+    return *(int *)arg;
+}
+
+static void deadline_of_another_worker_is_seen_at_the_first_look(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(let_another_look, &(int){0}, WEFT_OPTIONS(.workers = 2)), 0);
+}
+
+static int sleep_until_told(void *arg)
+{
+    return weft_sleep(*(weft_time *)arg);
+}
+
+static uint64_t timers_taken_up(void)
+{
+    struct weft_stats stats = {.size = sizeof stats};
+
+    task_check(weft_stats(&stats) == 0);
+    return stats.timers;
+}
+
+/* Who looks has its own deadline taken up, and not those of all who sleep. */
+static int look_among_many(void *arg)
+{
+    size_t     many = test_stacks(4000);
+    weft_task *tasks = malloc(many * sizeof *tasks);
+    weft_time  moment = weft_now() + 200 * WEFT_MS;
+    weft_scope scope;
+
+    if (!tasks) abort();
+    for (size_t i = 0; i < many; i++) weft_spawn(&tasks[i], sleep_until_told, &moment);
+    test_let_run();
+    uint64_t before = timers_taken_up();
+    open_until(&scope, moment);
+    while (weft_now() <= moment + WEFT_MS) test_spin(100);
+    task_check(weft_check() == -ETIMEDOUT);
+    task_check(timers_taken_up() - before < many / 2);
+    task_check(weft_scope_close(&scope) == -ETIMEDOUT);
+    for (size_t i = 0; i < many; i++) task_check(weft_await(&tasks[i]) == 0);
+    free(tasks);
+    return *(int *)arg;
+}
+
+static void look_takes_up_no_other_timers(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(look_among_many, &(int){0}, WEFT_OPTIONS(.workers = 1)), 0);
 }
 
 static void deadline_is_seen_by_who_does_not_wait(void **state)
@@ -1034,6 +1118,8 @@ int main(void)
         cmocka_unit_test(scope_ends_its_waits_at_its_deadline),
         cmocka_unit_test(deadline_is_seen_by_who_does_not_wait),
         cmocka_unit_test(deadline_is_seen_at_the_first_look),
+        cmocka_unit_test(deadline_of_another_worker_is_seen_at_the_first_look),
+        cmocka_unit_test(look_takes_up_no_other_timers),
         cmocka_unit_test(scope_may_be_too_late_from_the_start),
         cmocka_unit_test(scope_may_end_before_its_deadline),
         cmocka_unit_test(first_reason_counts),

@@ -151,7 +151,8 @@ typedef struct weft_task {
     uint64_t opaque[8];
 } weft_task;
 
-/* Makes fn(arg) ready to run.  Only in a task: a plain thread is stopped. */
+/* Makes fn(arg) ready to run.  Only in a task: a plain thread is stopped.  When there is no memory for one more stack, a
+ * task that would begin waits until one is free; where none will ever be, the program stops with a message. */
 WEFT_API void weft_spawn(weft_task *task, weft_fn *fn, void *arg);
 
 /* The task's result, once it has ended; waits for good, cancelled or not.  One at
@@ -205,11 +206,11 @@ WEFT_API void weft_for(size_t begin, size_t end, size_t grain, void (*body)(size
 
 /* Sizes as with struct weft_options. */
 struct weft_scope_options {
-    size_t size;
-    weft_time
-         deadline; /* absolute; 0 or WEFT_NEVER: none.  When it has passed, the scope is cancelled for -ETIMEDOUT */
-    bool one_root; /* tasks of this scope, the opener included, are never parallel */
-    bool shield;   /* outer cancelling does not reach in: for cleaning up */
+    size_t    size;
+    weft_time deadline; /* absolute; 0 or WEFT_NEVER: none.  When it has passed, the scope is cancelled for -ETIMEDOUT,
+                      at the latest when it closes */
+    bool      one_root; /* tasks of this scope, the opener included, are never parallel */
+    bool      shield;   /* outer cancelling does not reach in: for cleaning up */
 };
 #define WEFT_SCOPE(...) (&(const struct weft_scope_options){.size = sizeof(struct weft_scope_options), __VA_ARGS__})
 
@@ -444,9 +445,9 @@ WEFT_API int weft_close(int fd);
 WEFT_API ssize_t weft_read_full(int fd, void *buf, size_t count, weft_time deadline);
 WEFT_API ssize_t weft_write_full(int fd, const void *buf, size_t count, weft_time deadline);
 
-/* A descriptor that listens, or is connected.  Numbers or names; host NULL listens on every address, and connects to
- * this machine.  -ENOENT: no such name; -EAGAIN: it could not be looked up now; -EINVAL: a bad port; or the system's
- * error, of connecting the last one.  All addresses of a name are tried, a quarter of a second apart
+/* A descriptor that listens, or is connected.  Numbers or names; host NULL, or an empty one, listens on every address, and
+ * connects to this machine.  -ENOENT: no such name; -EAGAIN: it could not be looked up now; -EINVAL: a bad port; or the
+ * system's error, of connecting the last one.  All addresses of a name are tried, a quarter of a second apart
  * (RFC 8305).  The deadline covers the look-up, which goes on in memory of its own when it is given up; the
  * runtime does not stop before it has ended. */
 WEFT_API int weft_tcp_listen(const char *host, const char *port, int backlog);
