@@ -561,7 +561,14 @@ struct weft_stats {
 
 /* Of the calling task's runtime, no further than ->size says.  -EPERM in a
  * plain thread, -EINVAL for NULL or a size of less than the size field. */
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow" /* g++: the struct of this name has a constructor */
+#endif
 WEFT_API int weft_stats(struct weft_stats *stats);
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
 
 /* Writes every task of the calling task's runtime to the descriptor: its function, state, what it waits for and
  * since when, its backtrace, root and scope; of one that runs just now on another worker its function only and, with the
