@@ -27,6 +27,7 @@ void idle_init(struct idle *idle, struct idle_seat *seats, unsigned count, void 
     for (unsigned i = 0; i < count; i++) {
         atomic_set(&seats[i].token, 0);
         atomic_set(&seats[i].polls, false);
+        atomic_set(&seats[i].hired, false);
         atomic_set(&seats[i].below, 0);
     }
     atomic_set(&idle->closed, false);
@@ -41,6 +42,11 @@ void idle_init(struct idle *idle, struct idle_seat *seats, unsigned count, void 
 unsigned idle_running(struct idle *idle)
 {
     return running(load_relaxed(&idle->word));
+}
+
+bool idle_dozes(struct idle *idle)
+{
+    return (load_relaxed(&idle->word) & WATCH_MASK) == DOZING;
 }
 
 enum idle_role idle_enter(struct idle *idle, unsigned me)
@@ -88,15 +94,19 @@ static void rouse(struct idle *idle, unsigned seat)
     else platform_futex_wake(&idle->seats[seat].token, 1);
 }
 
-bool idle_sleep(struct idle *idle, unsigned me)
+enum idle_woken idle_sleep(struct idle *idle, unsigned me)
 {
     for (;;) {
         sleep_in(&idle->seats[me], -1);
         chaos_point();
-        if (idle_closed(idle)) return false;
+        if (idle_closed(idle)) return IDLE_CLOSED;
         /* A token may be an old one: for a watch that found work by itself. */
+        if (load_relaxed(&idle->seats[me].hired)) {
+            store_relaxed(&idle->seats[me].hired, false);
+            return IDLE_RUNS;
+        }
         uint64_t word = load_relaxed(&idle->word);
-        if ((word & WATCH_MASK) == AWAKE && (word & SEAT_MASK) >> SEAT_SHIFT == me + 1) return true;
+        if ((word & WATCH_MASK) == AWAKE && (word & SEAT_MASK) >> SEAT_SHIFT == me + 1) return IDLE_WATCHES;
     }
 }
 
@@ -149,14 +159,21 @@ void idle_doze_in(struct idle *idle, unsigned me, int64_t now, int64_t timeout,
     idle_undoze(idle, me);
 }
 
-/* Takes the topmost sleeper off the pile and makes it the watch, awake. */
-static uint64_t promote(struct idle *idle, uint64_t word, unsigned *seat)
+/* The word without the topmost sleeper. */
+static uint64_t take_off(struct idle *idle, uint64_t word, unsigned *seat)
 {
     *seat = (unsigned)(word & TOP_MASK) - 1;
     /* May be read after somebody else has taken that one off: then the tag has
      * changed, and the CAS that follows fails. */
     uint32_t below = load_relaxed(&idle->seats[*seat].below);
-    return with_watch(((word & ~TOP_MASK) | below) + TAG_ONE, AWAKE, *seat + 1);
+    return ((word & ~TOP_MASK) | below) + TAG_ONE;
+}
+
+/* The same, and that one is the watch, awake. */
+static uint64_t promote(struct idle *idle, uint64_t word, unsigned *seat)
+{
+    uint64_t next = take_off(idle, word, seat);
+    return with_watch(next, AWAKE, *seat + 1);
 }
 
 enum idle_left idle_leave(struct idle *idle, bool more)
@@ -184,22 +201,38 @@ enum idle_left idle_leave(struct idle *idle, bool more)
     return left;
 }
 
-bool idle_call(struct idle *idle)
+static bool wake_one(struct idle *idle, bool hire)
 {
     uint64_t word = load_acquire(&idle->word), next; /* pairs with idle_enter, for `below` */
     unsigned seat;
+    bool     hired;
     do {
+        hired = false;
         if ((word & WATCH_MASK) == DOZING) {
             seat = (unsigned)((word & SEAT_MASK) >> SEAT_SHIFT) - 1;
             next = with_watch(word, AWAKE, seat + 1);
         } else if ((word & WATCH_MASK) == NONE && (word & TOP_MASK)) {
             next = promote(idle, word, &seat);
+        } else if (hire && (word & TOP_MASK)) {
+            next = take_off(idle, word, &seat) + RUN_ONE;
+            hired = true;
         } else {
             return false; /* awake: it looks once more before it dozes; or nobody is idle */
         }
     } while (!cas_acquire(&idle->word, &word, next)); /* as above, when it fails */
+    if (hired) store_relaxed(&idle->seats[seat].hired, true);
     rouse(idle, seat);
     return true;
+}
+
+bool idle_call(struct idle *idle)
+{
+    return wake_one(idle, false);
+}
+
+bool idle_hire(struct idle *idle)
+{
+    return wake_one(idle, true);
 }
 
 bool idle_expect(struct idle *idle, int64_t when)

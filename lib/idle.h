@@ -4,7 +4,7 @@
  * the workers that have nothing to do at most one, the watch, looks for work;
  * the others sleep for good.  The watch looks awake for a short while, then dozes with a
  * timeout as long as somebody runs, and without one when nobody does.  It wakes
- * a successor when it finds work and others may find more.
+ * a successor when it finds work and others may find more.  Who sees plenty of work has more of those who sleep run.
  */
 #ifndef WEFT_IDLE_H
 #define WEFT_IDLE_H
@@ -18,6 +18,7 @@
 struct idle_seat {
     _Alignas(CACHE_LINE) Atomic(uint32_t) token; /* 1: get up */
     Atomic(bool)     polls; /* whoever sits here sleeps in idle_doze_in's `sleep`, not on the token */
+    Atomic(bool)     hired; /* it has been taken off the pile, and runs */
     Atomic(uint32_t) below; /* in the pile of sleepers: the next seat, from 1 */
 };
 
@@ -47,9 +48,15 @@ void idle_init(struct idle *idle, struct idle_seat *seats, unsigned count, void 
  * that it sleeps, or watches, already. */
 enum idle_role idle_enter(struct idle *idle, unsigned me);
 
-/* After IDLE_SLEEP: returns true when somebody has woken this one, who is the watch
- * then, awake; false after idle_close. */
-bool idle_sleep(struct idle *idle, unsigned me);
+/* What somebody who has woken a sleeper has made of it. */
+enum idle_woken {
+    IDLE_CLOSED,  /* nothing: the runtime stops */
+    IDLE_WATCHES, /* the watch, awake */
+    IDLE_RUNS,    /* one that runs, though it has nothing yet (idle_hire) */
+};
+
+/* After IDLE_SLEEP: until somebody wakes this one. */
+enum idle_woken idle_sleep(struct idle *idle, unsigned me);
 
 /* The watch is about to doze.  It then looks at everything once more, and calls
  * idle_doze if there was still nothing, else idle_undoze.  True: nobody runs,
@@ -78,6 +85,10 @@ enum idle_left idle_leave(struct idle *idle, bool more);
  * appoints one, unless one is awake.  True: somebody was woken. */
 bool idle_call(struct idle *idle);
 
+/* A worker that runs sees more work than the watch will soon come to: as idle_call, but if the watch is awake a sleeper
+ * is made to run. */
+bool idle_hire(struct idle *idle);
+
 /* After IDLE_SLEEP: the worker has a timer that expires then, and timers_next showed it before idle_enter.
  * Whoever watches will look at it in time: if the watch would get up too late it is woken, and if there is
  * none one is appointed.  True: somebody was woken. */
@@ -94,6 +105,9 @@ static inline bool idle_closed(struct idle *idle)
 {
     return load_relaxed(&idle->closed); /* who was woken for it sees it, by the release in rouse */
 }
+
+/* Whether the watch does. */
+bool idle_dozes(struct idle *idle);
 
 /* How many run. */
 unsigned idle_running(struct idle *idle);

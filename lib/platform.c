@@ -236,17 +236,24 @@ uint64_t platform_cgroup_limit(const char *root, const char *membership)
     return least;
 }
 
-unsigned platform_cpus(void)
+unsigned platform_allowed(void)
 {
-    long count = sysconf(_SC_NPROCESSORS_ONLN);
     for (int size = 1024; size <= 1 << 20; size *= 4) { /* the kernel's mask may be wider than cpu_set_t */
         cpu_set_t *set = CPU_ALLOC(size);
         if (!set) break;
         int result = sched_getaffinity(0, CPU_ALLOC_SIZE(size), set);
-        if (result == 0) count = CPU_COUNT_S(CPU_ALLOC_SIZE(size), set);
+        int count = result == 0 ? CPU_COUNT_S(CPU_ALLOC_SIZE(size), set) : 0;
         CPU_FREE(set);
-        if (result == 0 || errno != EINVAL) break;
+        if (count > 0) return (unsigned)count;
+        if (errno != EINVAL) break;
     }
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    return count < 1 ? 1 : (unsigned)count;
+}
+
+unsigned platform_cpus(void)
+{
+    long  count = platform_allowed();
     char *membership = malloc(NAME_BYTES);
     if (membership && read_file(AT_FDCWD, "/proc/self/cgroup", membership, NAME_BYTES)) {
         uint64_t limit = platform_cgroup_limit("", membership);

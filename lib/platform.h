@@ -11,6 +11,9 @@
  * at least 1. */
 unsigned platform_cpus(void);
 
+/* The CPUs of its affinity alone: for a system call. */
+unsigned platform_allowed(void);
+
 /* The threads that this process has, but for those that a sanitizer keeps for itself; 0: not known.  One that was
  * joined may be counted for a moment longer. */
 unsigned platform_threads(void);

@@ -114,6 +114,7 @@ static int start(weft_runtime **runtime, const struct weft_options *given, bool 
     memset(r, 0, sizeof *r);
     struct weft_runtime *rt = &r->shared;
     rt->count = count;
+    rt->cpus = platform_allowed();
     rt->seeded = options.seed != 0;
     rt->one_root = options.one_root;
     rt->loop = worker_loop;

@@ -35,6 +35,9 @@
 #define WEALTHY_NS    (50 * 1000) /* then the rests begin short again */
 #define RESTS_MOST    5           /* 50 us << 5: 1.6 ms */
 
+/* Of so many that run, one may look for work beside the watch. */
+#define LOOKERS_SHARE 4
+
 #define STEAL_MOST 32u
 
 /* ---- stealing ------------------------------------------------------------ */
@@ -64,11 +67,14 @@ static ready_t steal_from(struct worker *w, struct worker *victim)
         for (uint32_t i = 1; i < n; i++) work_push(w, tasks[i]);
         if (n > 0) {
             w->stole_count = n;
+            w->left_there = deque_length(&victim->deque);
             return task_ready(tasks[0]);
         }
     }
     ready_t item = steal_begun(w, &victim->runq, &w->runq);
-    return item ? item : steal_begun(w, &victim->yielded, &w->yielded);
+    if (!item) item = steal_begun(w, &victim->yielded, &w->yielded);
+    if (item) w->left_there = work_length(victim);
+    return item;
 }
 
 static void stole(struct worker *w, uint32_t count)
@@ -100,6 +106,7 @@ enum ask_how {
     ASK_FORCE, /* long enough has passed since the first time: who does not answer is not asked any more, and who has
                   not moved since has its next task taken away */
     ASK_CALL,  /* to be called, too, by those who have nothing yet */
+    ASK_ASIDE, /* by one who is not the watch, and who is not to be called */
 };
 
 /* Asks the others for what they keep to themselves.  Whether there is any. */
@@ -112,7 +119,14 @@ static bool ask(struct worker *w, enum ask_how how, ready_t *forced)
         if (victim == w) continue;
         bool has = deque_length(&victim->deque) > 0;
         if (has && how == ASK_FORCE) deque_force(&victim->deque);
-        if ((has || how == ASK_CALL) && load_relaxed(&victim->asked) == 0) store_relaxed(&victim->asked, ASKED_SHARE);
+        uint32_t asked = load_relaxed(&victim->asked);
+        if (how == ASK_ASIDE) {
+            if (has && asked == 0) store_relaxed(&victim->asked, ASKED_ASIDE);
+            any |= has;
+            continue;
+        }
+        if ((has || how == ASK_CALL) && (asked == 0 || asked == ASKED_ASIDE))
+            store_relaxed(&victim->asked, ASKED_SHARE);
         /* While it switches it takes care of its next task itself. */
         uint64_t switches = load_relaxed(&victim->count.switches);
         if (how == ASK_FIRST) store_relaxed(&victim->seen_at, switches);
@@ -152,13 +166,19 @@ void search_unpark(void)
 
 /* ---- having nothing to do ------------------------------------------------ */
 
+/* Who is about to run may have slept for long. */
+static void get_up(struct worker *w)
+{
+    w->now = worker_now(w);
+    pace_rested(&w->near_pace, choice_tick());
+    pace_rested(&w->breath_pace, w->near_pace.looked);
+}
+
 /* The watch takes up the work that it has found. */
 static ready_t leave_watch(struct worker *w, ready_t item, bool stolen)
 {
     struct weft_runtime *rt = w->runtime;
-    w->now = worker_now(w); /* it may have slept for long */
-    pace_rested(&w->near_pace, choice_tick());
-    pace_rested(&w->breath_pace, w->near_pace.looked);
+    get_up(w);
     switch (idle_leave(&rt->idle, stolen || !inject_empty(&rt->inject))) {
     case IDLE_ALONE: break;
     case IDLE_SUCCEEDED: worker_count_one(&w->count.wakeups); break;
@@ -167,6 +187,25 @@ static ready_t leave_watch(struct worker *w, ready_t item, bool stolen)
         if (!inject_empty(&rt->inject) || work_next_timer(rt) != INT64_MAX) work_answer(w);
         break;
     }
+    return item;
+}
+
+/* As many run as there are CPUs, so that one more who gets up takes a CPU from one who works, and may find that this is the
+ * one whose answer it waits for. */
+static bool crowded(struct worker *w)
+{
+    if (WEFT_CHAOS) return choice_below(&w->choice, 8) == 0;
+    return idle_running(&w->runtime->idle) >= w->runtime->cpus;
+}
+
+/* Who has stolen, where there is plenty left, has others run, too: so it takes as many wake-ups, one after the other, as
+ * the logarithm of the workers until all run.  (Rejected: the successor of the watch alone.  With 30 us from one to the next
+ * the last of 256 began after 10 ms.) */
+static ready_t spread(struct worker *w, ready_t item, unsigned most)
+{
+    struct weft_runtime *rt = w->runtime;
+    for (unsigned n = 0; n < most && w->left_there > 2u << n && !crowded(w) && idle_hire(&rt->idle); n++)
+        worker_count_one(&w->count.wakeups);
     return item;
 }
 
@@ -317,6 +356,7 @@ static ready_t watch(struct worker *w)
     int64_t              doze = DOZE_FIRST_NS, begin = choice_clock(), asked = 0;
     int64_t              rested = 0; /* of what `quiet` asks for: signals may cut each doze short */
     unsigned             quiet = 0;
+    bool                 fresh = true; /* it has not dozed */
     for (;;) {
         ready_t item, forced = 0;
         if (idle_closed(&rt->idle)) return leave_watch(w, 0, false);
@@ -324,22 +364,25 @@ static ready_t watch(struct worker *w)
         if (work_next_timer(rt) != INT64_MAX) work_expire(w, true);
         if ((item = work_pick(w))) return leave_watch(w, item, work_length(w) > 0);
         int64_t now = choice_clock();
-        if (!w->rest && !w->choice.seeded) {
-            if ((item = steal(w))) return leave_watch(w, item, true);
-            bool any = ask(w, !asked ? ASK_FIRST : now - asked < FORCE_NS ? ASK_AGAIN : ASK_FORCE, &forced);
+        /* In a crowd it looks when it has dozed, in case some of those who run do not compute, but block. */
+        bool crowd = !w->choice.seeded && crowded(w);
+        if (!w->rest && !w->choice.seeded && !(crowd && fresh)) {
+            if ((item = steal(w))) return spread(w, leave_watch(w, item, true), 1);
+            bool force = asked && now - asked >= FORCE_NS;
+            bool any = ask(w, !asked ? ASK_FIRST : force ? ASK_FORCE : ASK_AGAIN, &forced);
             if (forced) {
                 stole(w, 1);
                 return leave_watch(w, forced, false);
             }
-            if (!any) asked = 0;
+            if (!any || (crowd && force)) asked = 0;
             else if (!asked) asked = now;
             bool polls = poller_made(&rt->poller);
             if (polls && idle_running(&rt->idle) > 0 && work_poll(w)) continue;
-            if (now - begin < LOOK_NS && !(polls && idle_running(&rt->idle) == 0)) {
+            if (!crowd && now - begin < LOOK_NS && !(polls && idle_running(&rt->idle) == 0)) {
                 for (int i = 0; i < 16; i++) atomic_pause();
                 continue;
             }
-            if (asked && now - asked < FORCE_NS + LOOK_NS && idle_running(&rt->idle) > 0) continue;
+            if (!crowd && asked && now - asked < FORCE_NS + LOOK_NS && idle_running(&rt->idle) > 0) continue;
         }
         if (quiet < TRIM_AT) {
             spare_ebb(rt, choice_tick());
@@ -355,9 +398,9 @@ static ready_t watch(struct worker *w)
             idle_undoze(&rt->idle, w->index);
             continue;
         }
-        if (!w->rest && doze >= CALL_FROM_NS) ask(w, ASK_CALL, &forced);
+        if (!w->rest && !crowd && doze >= CALL_FROM_NS) ask(w, ASK_CALL, &forced);
         worker_count_one(&w->count.parks);
-        int64_t timeout = w->rest ? DOZE_FIRST_NS << w->rests : doze;
+        int64_t timeout = w->rest ? DOZE_FIRST_NS << w->rests : !crowd ? doze : asked ? FORCE_NS : DOZE_MOST_NS;
         if (final) timeout = quiet < array_len(quiet_ns) ? quiet_ns[quiet] - rested : -1;
         if (timeout < 0 ? due != INT64_MAX : due < timeout) timeout = due;
         if (work_look_after(w) && (timeout < 0 || timeout > WORK_LOOK_AFTER_NS)) timeout = WORK_LOOK_AFTER_NS;
@@ -368,9 +411,9 @@ static ready_t watch(struct worker *w)
             rested = 0;
             quiet++;
         }
-        if (!w->rest) doze = min_of(doze * 2, DOZE_MOST_NS);
-        w->rest = false;
-        asked = 0;
+        if (!w->rest && !crowd) doze = min_of(doze * 2, DOZE_MOST_NS);
+        w->rest = fresh = false;
+        if (!crowd) asked = 0;
         begin = choice_clock() - LOOK_NS / 2; /* after a doze a shorter look is enough */
     }
 }
@@ -380,19 +423,60 @@ void search_init(struct worker *w)
     w->saved = SAVED_MOST_NS;
 }
 
+/* Before it goes idle, or when it has been woken to run: looks for as long as the watch does at first, so that many find
+ * work at once.  But a few at a time, as each look takes cache lines from those who work; or one in the place of a watch that
+ * dozes, for longer if there is work to be had.  (Rejected: to go idle as soon as nobody has any.  Who has just run dry in a
+ * recursion of 0.6 ms that goes on is too late to be called.) */
+static ready_t look_aside(struct worker *w, bool hired)
+{
+    struct weft_runtime *rt = w->runtime;
+    uint32_t             lookers = load_relaxed(&rt->lookers), running = idle_running(&rt->idle);
+    ready_t              item;
+    if (w->choice.seeded || (running > rt->cpus && !WEFT_CHAOS)) return 0;
+    bool few = hired || (lookers + 1) * LOOKERS_SHARE <= running;
+    if (!few && (lookers > 0 || !idle_dozes(&rt->idle))) return 0;
+    add_relaxed(&rt->lookers, 1);
+    int64_t begin = choice_clock(), most = LOOK_NS;
+    do {
+        if ((item = work_take_shared(w)) || (item = steal(w)) || idle_closed(&rt->idle)) break;
+        if (ask(w, ASK_ASIDE, &item) && !few) most = LOOK_NS + FORCE_NS;
+        for (int i = 0; i < 16; i++) atomic_pause();
+    } while (choice_clock() - begin < most);
+    sub_relaxed(&rt->lookers, 1);
+    if (!item && idle_dozes(&rt->idle)) ask(w, ASK_CALL, &item); /* or its CPU may be idle until the doze is over */
+    return item;
+}
+
+/* Until there is something to watch for, or to run. */
+static enum idle_woken sleep_in_pile(struct worker *w)
+{
+    struct weft_runtime *rt = w->runtime;
+    worker_count_one(&w->count.parks);
+    int64_t next = timers_next(&w->timers);
+    if (next != INT64_MAX && idle_expect(&rt->idle, next)) worker_count_one(&w->count.wakeups);
+    return idle_sleep(&rt->idle, w->index);
+}
+
 ready_t search_work(struct worker *w)
 {
     struct weft_runtime *rt = w->runtime;
+    bool                 hired = false;
     for (;;) {
         ready_t item;
+        w->left_there = 0;
         judge_steal(w);
-        if (!w->rest && (item = steal(w))) return item;
+        if (!w->rest && ((item = steal(w)) || (item = look_aside(w, hired)))) return spread(w, item, hired ? 2 : 1);
         if (idle_closed(&rt->idle)) return 0;
+        hired = false;
         if (idle_enter(&rt->idle, w->index) == IDLE_SLEEP) {
-            worker_count_one(&w->count.parks);
-            int64_t next = timers_next(&w->timers);
-            if (next != INT64_MAX && idle_expect(&rt->idle, next)) worker_count_one(&w->count.wakeups);
-            if (!idle_sleep(&rt->idle, w->index)) return 0;
+            enum idle_woken woken = sleep_in_pile(w);
+            if (woken == IDLE_CLOSED) return 0;
+            if (woken == IDLE_RUNS) {
+                get_up(w);
+                w->rest = false; /* it has rested */
+                hired = true;
+                continue;
+            }
         }
         if ((item = watch(w)) || (item = work_pick(w))) return item;
     }

@@ -41,6 +41,7 @@ typedef void worker_then(struct worker *w, struct fiber *f, void *arg);
 enum worker_asked {
     ASKED_SHARE = 1, /* work, or to be called when there is some to take */
     ASKED_WATCH = 2, /* nobody watches: to be called before it goes on for long */
+    ASKED_ASIDE = 4, /* work, by one who looks and is not to be called */
 };
 
 struct worker_count {
@@ -77,9 +78,10 @@ struct worker {
     struct choice          choice;
     int64_t                stole_at; /* 0: what it runs was not stolen */
     uint32_t               stole_count;
-    int64_t                saved; /* what stealing has gained, in nanoseconds */
-    uint32_t               rests; /* how often in a row that was used up */
-    bool                   rest;  /* now */
+    uint32_t               left_there; /* about as many were, where it has stolen last */
+    int64_t                saved;      /* what stealing has gained, in nanoseconds */
+    uint32_t               rests;      /* how often in a row that was used up */
+    bool                   rest;       /* now */
     struct context         thread;
     void                  *signal_stack;
     uint64_t               joinable; /* a pthread_t, once started */
@@ -100,6 +102,7 @@ struct worker {
 struct weft_runtime {
     struct worker *workers;
     unsigned       count;
+    unsigned       cpus; /* that the process may use */
     bool           seeded;
     bool           one_root;            /* all its tasks are on one, which is its one worker */
     void (*loop)(struct context *from); /* at the base of each fiber (worker_loop) */
@@ -120,6 +123,7 @@ struct weft_runtime {
     Atomic(uint64_t) outside_spawned; /* tasks that came from plain threads or other runtimes */
     Atomic(uint64_t) shared_wakeups;  /* workers woken for what is in the shared queue */
     _Alignas(CACHE_LINE) struct idle idle;
+    Atomic(uint32_t) lookers;                    /* workers that run, have nothing, and look for some */
     Atomic(uint32_t) pins;                       /* how many others are waking something here: it is not freed */
     _Alignas(CACHE_LINE) Atomic(uint64_t) epoch; /* how often anything was cancelled */
     Atomic(uint32_t) cancel_lock;

@@ -60,9 +60,10 @@ ready_t work_take_spilled(struct worker *w)
 
 noinline void work_answer(struct worker *w)
 {
+    bool aside = load_relaxed(&w->asked) == ASKED_ASIDE;
     store_relaxed(&w->asked, 0);
     deque_publish(&w->deque);
-    if (idle_call(&w->runtime->idle)) worker_count_one(&w->count.wakeups);
+    if (!aside && idle_call(&w->runtime->idle)) worker_count_one(&w->count.wakeups);
 }
 
 void work_ready_shared(struct weft_runtime *rt, ready_t item)

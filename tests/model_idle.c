@@ -136,7 +136,11 @@ static enum stage stage_after(enum stage stage, unsigned me)
         while (take()) do_it();
         return idle_closed(&idle) ? ENDS : go_idle(me);
     case SLEEPS:
-        if (!idle_sleep(&idle, me)) return ENDS;
+        switch (idle_sleep(&idle, me)) {
+        case IDLE_CLOSED: return ENDS;
+        case IDLE_RUNS: return RUNS;
+        case IDLE_WATCHES: break;
+        }
         model_assert(watching++ == 0, "two watch");
         return WATCHES;
     case WATCHES:
@@ -227,7 +231,8 @@ static void notify_and_run(void)
 static void pass_on(void)
 {
     unsigned me = (unsigned)model_self();
-    if (idle_enter(&idle, me) == IDLE_SLEEP) model_assert(idle_sleep(&idle, me), "nobody has closed");
+    if (idle_enter(&idle, me) == IDLE_SLEEP)
+        model_assert(idle_sleep(&idle, me) == IDLE_WATCHES, "nobody has closed, or hired");
     idle_leave(&idle, true);
 }
 
@@ -260,7 +265,7 @@ static void watch_and_call(void)
 /* One that sleeps does one thing, and is not heard of again. */
 static void asleep_for_one(void)
 {
-    model_assert(idle_sleep(&idle, (unsigned)model_self()), "nobody has closed");
+    model_assert(idle_sleep(&idle, (unsigned)model_self()) == IDLE_WATCHES, "nobody has closed, or hired");
     watching++;
     live_until_one_is_done(WATCHES);
 }
@@ -363,9 +368,51 @@ static void call(void)
     idle_call(&idle);
 }
 
+/* Of those who sleep, when there are some while the watch is awake. */
+static void hire(void)
+{
+    model_block_until(idle_hire(&idle));
+}
+
+static void outside_twice_and_hire(void)
+{
+    put();
+    outside();
+    idle_hire(&idle);
+}
+
+/* The sleeper 0 is hired, finds nothing, and so once more. */
+static void asleep_until_hired_twice(void)
+{
+    model_assert(idle_sleep(&idle, 0) == IDLE_RUNS, "it is hired");
+    model_assert(idle_enter(&idle, 0) == IDLE_SLEEP, "there is a watch");
+    model_assert(idle_sleep(&idle, 0) == IDLE_RUNS, "it is hired");
+}
+
+static void asleep_until_hired(void)
+{
+    model_assert(idle_sleep(&idle, 0) == IDLE_RUNS, "it is hired");
+}
+
+/* Who has been woken in turn lies down again, under one who may hire before, or have missed all of it. */
+static void turn_the_pile_watched(void)
+{
+    unsigned successor = (unsigned)(load_relaxed(&idle.word) & TOP_MASK) - 1;
+    if (idle_leave(&idle, true) != IDLE_SUCCEEDED || successor != 2) return; /* it was before */
+    if (idle_leave(&idle, true) != IDLE_SUCCEEDED) return;
+    idle_enter(&idle, 0);
+    idle_enter(&idle, 2);
+}
+
 static void close_all(void)
 {
     idle_close(&idle);
+}
+
+static void hire_and_close(void)
+{
+    idle_hire(&idle);
+    close_all();
 }
 
 static void put_and_close(void)
@@ -509,6 +556,14 @@ static void three_watched(void)
     watched(3, 0, 2);
 }
 
+/* Worker 0 sleeps; 1, which watches, and 2 take no part. */
+static void one_sleeps_one_runs(void)
+{
+    begin(3, 0);
+    idle_enter(&idle, 1);
+    idle_enter(&idle, 0);
+}
+
 static void three_dozing(void)
 {
     three_watched();
@@ -533,6 +588,11 @@ static void one_dozes_with_timeout_to_close(void)
 }
 
 static void one_watches_to_close(void);
+
+static void one_watches_one_sleeps_one_runs_to_close(void)
+{
+    watched(3, 0, 1);
+}
 
 static void one_polls_to_close(void)
 {
@@ -666,6 +726,12 @@ static void all_asleep(void)
     model_assert(running(word) == 0 && (word & WATCH_MASK) == DOZING && watching == 1, "the watch dozes for good");
 }
 
+static void two_run_one_watches(void)
+{
+    all_counted();
+    model_assert(idle_running(&idle) == 2, "who was hired runs");
+}
+
 static void all_run(void)
 {
     all_counted();
@@ -716,6 +782,14 @@ static const struct model_program programs[] = {
 
     PROGRAM("the pile is turned round as one calls", one_runs_unwatched, all_counted, turn_the_pile, call),
 
+    AT_REST("hire, one watches and one sleeps", one_watches_one_sleeps_two_to_do, 2, 1, watch, asleep,
+            outside_twice_and_hire),
+    AT_REST("hire, one dozes and one sleeps", one_dozes_one_sleeps_two_to_do, 2, 1, doze, asleep,
+            outside_twice_and_hire),
+    PROGRAM("hired twice", one_sleeps_one_runs, two_run_one_watches, asleep_until_hired_twice, hire, hire),
+    PROGRAM("hired, and a late token", one_sleeps_one_runs, two_run_one_watches, asleep_until_hired, hire, late_token),
+    PROGRAM("the pile is turned round as one hires", three_watched, all_counted, turn_the_pile_watched, hire),
+
     AT_REST("two at once, both there", two_at_once_both_there, 2, 2, watch, asleep),
     AT_REST("two at once, one there", two_at_once_one_there, 2, 2, watch, asleep, outside),
     AT_REST("two at once", two_at_once, 2, 1, watch, asleep, outside_twice),
@@ -748,6 +822,7 @@ static const struct model_program programs[] = {
     PROGRAM("close, one dozes with a timeout, one sleeps", one_dozes_with_timeout_to_close, all_done, doze_a_while,
             asleep, close_all),
     PROGRAM("close, one dozes, one runs", one_dozes_one_runs_to_close, all_done, doze, run, close_all),
+    PROGRAM("close, as one hires", one_watches_one_sleeps_one_runs_to_close, all_done, watch, asleep, hire_and_close),
     PROGRAM("close, with work left", one_dozes_one_runs_to_close, NULL, doze_a_while, run, put_and_close),
     PROGRAM("close, two run", two_run_to_close, all_done, run, run, close_all),
     PROGRAM("close after work", one_watches_one_sleeps_to_close, all_done, watch, asleep, close_after_work),

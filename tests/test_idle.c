@@ -183,7 +183,7 @@ static void timer_appoints_a_watch(void **state)
     assert_true(idle_expect(&idle, INT64_MAX - 1));
     assert_true(token(SEATS - 1));
     assert_int_equal(tokens(), 1);
-    assert_true(idle_sleep(&idle, SEATS - 1));
+    assert_int_equal(idle_sleep(&idle, SEATS - 1), IDLE_WATCHES);
 }
 
 /* ---- finding work --------------------------------------------------------------------------------- */
@@ -211,7 +211,7 @@ static void successor_is_who_lay_down_last(void **state)
         assert_int_equal(tokens(), 1);
         assert_int_equal(idle_running(&idle), SEATS - successor);
         assert_false(idle_call(&idle)); /* it watches, awake */
-        assert_true(idle_sleep(&idle, successor));
+        assert_int_equal(idle_sleep(&idle, successor), IDLE_WATCHES);
         assert_int_equal(tokens(), 0);
     }
     assert_int_equal(idle_leave(&idle, true), IDLE_ALONE);
@@ -231,11 +231,55 @@ static void no_successor_for_the_only_work(void **state)
     assert_true(token(SEATS - 1));
     assert_false(idle_call(&idle));
     assert_int_equal(tokens(), 1);
-    assert_true(idle_sleep(&idle, SEATS - 1));
+    assert_int_equal(idle_sleep(&idle, SEATS - 1), IDLE_WATCHES);
     /* One runs already. */
     assert_int_equal(idle_leave(&idle, false), IDLE_SUCCEEDED);
     assert_true(token(SEATS - 2));
     assert_int_equal(idle_running(&idle), 2);
+}
+
+/* Beside a watch that is awake one who sleeps is made to run; else it is as a call. */
+static void hires_one_who_sleeps(void **state)
+{
+    (void)state;
+    assert_false(idle_hire(&idle)); /* all run */
+    lay_down(0, 3);
+    assert_true(idle_hire(&idle));
+    assert_int_equal(tokens(), 1);
+    assert_int_equal(idle_sleep(&idle, 2), IDLE_RUNS);
+    assert_int_equal(idle_running(&idle), SEATS - 2);
+    assert_int_equal(idle_enter(&idle, 2), IDLE_SLEEP);
+    assert_true(idle_hire(&idle));
+    assert_int_equal(idle_sleep(&idle, 2), IDLE_RUNS);
+    assert_true(idle_hire(&idle));
+    assert_int_equal(idle_sleep(&idle, 1), IDLE_RUNS);
+    assert_false(idle_hire(&idle)); /* nobody sleeps */
+    assert_int_equal(tokens(), 0);
+    assert_int_equal(idle_running(&idle), SEATS - 1);
+}
+
+static void hires_the_watch_that_dozes(void **state)
+{
+    (void)state;
+    lay_down(0, 2);
+    assert_false(idle_dozes(&idle));
+    idle_lie_down(&idle, 0);
+    assert_true(idle_dozes(&idle));
+    assert_true(idle_hire(&idle));
+    assert_false(idle_dozes(&idle));
+    assert_true(token(0));
+    assert_false(token(1));
+    assert_int_equal(idle_running(&idle), SEATS - 2);
+}
+
+static void hires_a_watch_if_there_is_none(void **state)
+{
+    (void)state;
+    lay_down(0, SEATS);
+    assert_int_equal(idle_leave(&idle, false), IDLE_UNWATCHED);
+    assert_true(idle_hire(&idle));
+    assert_int_equal(idle_sleep(&idle, SEATS - 1), IDLE_WATCHES);
+    assert_int_equal(idle_running(&idle), 1);
 }
 
 static void notify_appoints_a_watch(void **state)
@@ -244,7 +288,7 @@ static void notify_appoints_a_watch(void **state)
     lay_down(0, SEATS);
     assert_int_equal(idle_leave(&idle, false), IDLE_UNWATCHED);
     assert_true(idle_notify(&idle));
-    assert_true(idle_sleep(&idle, SEATS - 1));
+    assert_int_equal(idle_sleep(&idle, SEATS - 1), IDLE_WATCHES);
     assert_false(idle_notify(&idle));
     assert_int_equal(tokens(), 0);
 }
@@ -273,7 +317,7 @@ static void word_does_not_repeat_when_the_pile_does(void **state)
     assert_true(load_relaxed(&idle.word) >> tag != before >> tag);
     before = load_relaxed(&idle.word);
     assert_int_equal(idle_leave(&idle, true), IDLE_SUCCEEDED);
-    assert_true(idle_sleep(&idle, 1));
+    assert_int_equal(idle_sleep(&idle, 1), IDLE_WATCHES);
     assert_int_equal(idle_leave(&idle, true), IDLE_ALONE);
     lay_down(0, 2);
     assert_true(load_relaxed(&idle.word) >> tag != before >> tag);
@@ -291,7 +335,7 @@ static void all_seats_fit_in_the_word(void **state)
     idle_doze(&idle, 0, 0, -1);
     for (unsigned left = IDLE_MAX - 1; left >= 1; left--) {
         assert_int_equal(idle_leave(&idle, true), IDLE_SUCCEEDED);
-        assert_true(idle_sleep(&idle, left));
+        assert_int_equal(idle_sleep(&idle, left), IDLE_WATCHES);
     }
     assert_int_equal(idle_leave(&idle, true), IDLE_ALONE);
     assert_int_equal(idle_running(&idle), IDLE_MAX);
@@ -305,7 +349,7 @@ static atomic_int woken;
 static void sleep_on_seat_one(void *arg)
 {
     (void)arg;
-    atomic_store(&woken, idle_sleep(&idle, 1) ? 1 : 2);
+    atomic_store(&woken, idle_sleep(&idle, 1) == IDLE_WATCHES ? 1 : 2);
 }
 
 static void sleeper_gets_up_as_the_watch_only(void **state)
@@ -343,11 +387,11 @@ static void close_gets_everybody_up(void **state)
     assert_int_equal(atomic_load(&woken), 2);
     assert_true(idle_closed(&idle));
     idle_doze(&idle, 0, 0, -1);
-    assert_false(idle_sleep(&idle, 2));
-    assert_false(idle_sleep(&idle, 3));
+    assert_int_equal(idle_sleep(&idle, 2), IDLE_CLOSED);
+    assert_int_equal(idle_sleep(&idle, 3), IDLE_CLOSED);
     /* One that lies down after that, too. */
     assert_int_equal(idle_enter(&idle, 4), IDLE_SLEEP);
-    assert_false(idle_sleep(&idle, 4));
+    assert_int_equal(idle_sleep(&idle, 4), IDLE_CLOSED);
 }
 
 int main(void)
@@ -367,6 +411,9 @@ int main(void)
         WITH_IDLE(alone_leaves_nobody),
         WITH_IDLE(successor_is_who_lay_down_last),
         WITH_IDLE(no_successor_for_the_only_work),
+        WITH_IDLE(hires_one_who_sleeps),
+        WITH_IDLE(hires_the_watch_that_dozes),
+        WITH_IDLE(hires_a_watch_if_there_is_none),
         WITH_IDLE(notify_appoints_a_watch),
         WITH_IDLE(without_a_watch_the_next_idle_one_is_it),
         WITH_IDLE(word_does_not_repeat_when_the_pile_does),

@@ -204,8 +204,9 @@ static void cpus_are_those_of_the_affinity(void **state)
         CPU_SET(cpu, &some);
         unsigned count = (unsigned)CPU_COUNT(&some);
         assert_int_equal(sched_setaffinity(0, sizeof some, &some), 0);
-        unsigned found = platform_cpus();
+        unsigned found = platform_cpus(), allowed = platform_allowed();
         assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
+        assert_int_equal(allowed, count);
         assert_int_equal(found, count < quota ? count : quota);
     }
 }

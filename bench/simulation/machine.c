@@ -169,7 +169,12 @@ void platform_init(void)
 
 unsigned platform_cpus(void)
 {
-    return 1;
+    return IDLE_MAX;
+}
+
+unsigned platform_allowed(void)
+{
+    return IDLE_MAX;
 }
 
 unsigned platform_threads(void)
