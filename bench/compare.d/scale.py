@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import resource
 import statistics
@@ -13,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import machine
+import report
 import sides
 from sides import Blank, Failed, Line, Side
+from verdict import quartiles
 
 _NAMES = ("weft", "go", "tokio")
 _ROUNDS = 5
@@ -22,11 +25,14 @@ _QUICK_ROUNDS = 1
 _SHARED = 100_000  # items of the senders
 _MESSAGES = 20_000  # at least, on all connections
 _FIB = (24, 75_024)  # the number, and its spawns
+_RESULTS = sides.ROOT / "bench" / "results"
+_COLOURS = {"weft": "#000000", "go": "#00a0d0", "tokio": "#d04000"}  # as in chart.py
 
 
 @dataclass(frozen=True)
 class Curve:
     name: str
+    what: str
     axis: str  # what grows
     unit: str  # of the nanoseconds
     points: list[int]
@@ -48,6 +54,7 @@ def _curves() -> list[Curve]:
     return [
         Curve(
             "skynet",
+            "skynet: a tree of tasks, ten below each",
             "tasks",
             "ns a task",
             _tens(7)[1:],
@@ -57,6 +64,7 @@ def _curves() -> list[Curve]:
         ),
         Curve(
             "senders",
+            "senders: so many tasks to one, by a channel of 128 slots",
             "senders to one channel",
             "ns an item",
             _tens(3),
@@ -66,6 +74,7 @@ def _curves() -> list[Curve]:
         ),
         Curve(
             "fib",
+            f"fib({_FIB[0]}): of two calls one is a task, on {cores} cores",
             "workers",
             "ns a spawn",
             [2**power for power in range(7)],
@@ -75,6 +84,7 @@ def _curves() -> list[Curve]:
         ),
         Curve(
             "echo",
+            "echo: TCP, 64 bytes, the load on the same machine",
             "connections",
             "ns a request",
             _tens(4),
@@ -121,42 +131,79 @@ def _print(measured: Measured, point: int) -> None:
     print(f"{point:>10,} {curve.axis}: {', '.join(medians)} {curve.unit}", flush=True)
 
 
-def _save(path: Path, measured: list[Measured], there: list[Side]) -> None:
-    document = {
-        "machine": machine.describe(there),
+def _save(path: Path, measured: list[Measured], every: list[Side], command: str) -> None:
+    document: dict[str, object] = {
+        "command": command,
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "machine": machine.describe(every),
         "load": machine.load(),
-        "curves": [{"name": m.curve.name, "axis": m.curve.axis, "unit": m.curve.unit, "ns": m.sides} for m in measured],
+        "curves": [
+            {"name": m.curve.name, "axis": m.curve.axis, "unit": m.curve.unit, "ns": m.sides} for m in measured
+        ],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=1) + "\n")
 
 
+def _axis(points: list[int]) -> list[str]:
+    """Powers of ten as such, and those of two in full."""
+    if points[-1] % 10:
+        return ["set logscale x 2", "set format x '%.0f'"]
+    return ["set logscale x 10", "set format x '10^{%T}'" if points[-1] > 10_000 else "set format x '%.0f'"]
+
+
 def _draw(path: Path, measured: list[Measured]) -> None:
+    """A curve a panel: medians, and from the first to the third quartile."""
     lines = [
-        'set terminal svg size 1000,800 font "sans-serif,12" background "#ffffff"',
+        'set terminal svg size 1000,860 font "sans-serif,13" background "#ffffff"',
         f"set output '{path}'",
         "set multiplot layout 2,2",
-        "set logscale xy",
+        "set logscale y",
+        "set format y '%.0f'",
         "set grid",
-        "set key top left",
-        'set format x "%.0f"',
+        "set key outside below horizontal center",
     ]
     for m in measured:
-        lines += [f"set title '{m.curve.name}'", f"set xlabel '{m.curve.axis}'", f"set ylabel '{m.curve.unit}'"]
+        lines += [f"set title '{m.curve.what}'", f"set xlabel '{m.curve.axis}'", f"set ylabel '{m.curve.unit}'"]
+        lines += _axis(m.curve.points)
+        ends = [n for points in m.sides.values() for n in points]
+        lines.append(f"set xrange [{min(ends) / 1.3}:{max(ends) * 1.3}]")
         plots = []
         for index, (name, points) in enumerate(m.sides.items()):
             if points:
-                rows = [f"{point} {statistics.median(rounds):.6g}" for point, rounds in points.items()]
+                rows = [
+                    "{} {:.6g} {:.6g} {:.6g}".format(point, middle, low, high)
+                    for point, (low, middle, high) in ((n, quartiles(rounds)) for n, rounds in points.items())
+                ]
                 lines += [f"$side{index} << END", *rows, "END"]
-                plots.append(f"$side{index} with linespoints linewidth 2 title '{name}'")
+                style = f"linecolor rgb '{_COLOURS[name]}' linewidth 2 pointtype {index * 2 + 5} pointsize 0.6"
+                plots.append(f"$side{index} with yerrorlines {style} title '{name}'")
         lines.append("plot " + ", ".join(plots))
     subprocess.run(["gnuplot"], input="\n".join(lines), text=True, check=True)
+
+
+def _markdown(document: dict[str, object]) -> str:
+    where = document["machine"]
+    assert isinstance(where, dict)
+    described = "; ".join(f"{where[key]}" for key in ("cpu", "memory", "kernel", "libc", "compiler"))
+    versions = ", ".join(f"{side} {version}" for side, version in where["versions"].items())
+    return (
+        f"`{document['command']}`, {document['date']}, on {described}. {versions}; weft's commit {where['weft']}. "
+        f"Medians of {_ROUNDS} rounds in which the sides took turns; the bars are quartiles.\n\n"
+        "![Cost by tasks, senders, workers and connections](bench/results/scale.svg)\n"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench/scale", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two points a curve, into build/compare/quick")
-    quick = parser.parse_args().quick
+    parser.add_argument("--readme", action="store_true", help="puts the last run into README.md; measures nothing")
+    given = parser.parse_args()
+    quick = given.quick
+    if given.readme:
+        document = json.loads((_RESULTS / "scale.json").read_text())
+        report.put_into(sides.ROOT / "README.md", "bench/scale", _markdown(document))
+        return
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     every = [side for side in sides.all_sides() if side.name in _NAMES]
@@ -167,8 +214,8 @@ def main() -> None:
         if side.missing:
             print(f"without {side.name}: {side.missing}")
     measured = [_measure(curve, there, quick) for curve in _curves()]
-    directory = sides.ROOT / ("build/compare/quick" if quick else "bench/results")
-    _save(directory / "scale.json", measured, every)
+    directory = sides.ROOT / "build" / "compare" / "quick" if quick else _RESULTS
+    _save(directory / "scale.json", measured, every, " ".join(["bench/scale", *sys.argv[1:]]))
     _draw(directory / "scale.svg", measured)
     print(directory / "scale.svg")
 
