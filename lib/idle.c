@@ -201,6 +201,7 @@ enum idle_left idle_leave(struct idle *idle, bool more)
     return left;
 }
 
+/* `hire`: a sleeper, when the watch is awake. */
 static bool wake_one(struct idle *idle, bool hire)
 {
     uint64_t word = load_acquire(&idle->word), next; /* pairs with idle_enter, for `below` */
@@ -219,8 +220,8 @@ static bool wake_one(struct idle *idle, bool hire)
         } else {
             return false; /* awake: it looks once more before it dozes; or nobody is idle */
         }
-    } while (!cas_acquire(&idle->word, &word, next)); /* as above, when it fails */
-    if (hired) store_relaxed(&idle->seats[seat].hired, true);
+    } while (!cas_acquire(&idle->word, &word, next));         /* as above, when it fails */
+    if (hired) store_relaxed(&idle->seats[seat].hired, true); /* nobody else's to write: it is in the pile no more */
     rouse(idle, seat);
     return true;
 }
