@@ -1,6 +1,14 @@
-/* io.h - reading, writing and polling: a call that finds the descriptor not ready waits, and misses no report
+/* io.h - waiting for descriptors: a call that finds one not ready waits, and misses no report
  *
- * The public calls are in weft.h; here is what accepting, connecting and closing have in common with them.
+ *   1. A call notes the moment (call.h), and tries.
+ *   2. If the descriptor is not ready it is registered with the runtime's poller, unless it is already.
+ *   3. With the entry's lock held: if a report has come since 1, the call tries again; else it waits.  A report
+ *      wakes all that wait for its direction, and they try again.
+ *
+ * A plain thread polls the descriptor itself, and an eventfd by which weft_close wakes it.
+ *
+ * ThreadSanitizer knows the system calls that transfer, and what they order; each is made by the caller, or in its name
+ * (blocking.c).  What serves waiting is hidden from it.
  */
 #ifndef WEFT_IO_H
 #define WEFT_IO_H
@@ -20,6 +28,8 @@ struct io_thread {
     struct io_thread *next;
     int               event;
 };
+
+bool io_is_socket(int fd);
 
 /* A socket becomes non-blocking; 0, or a negative error: -ENOTSOCK for another thing that is not. */
 int io_make_nonblocking(int fd, struct descriptor *d);
