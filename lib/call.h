@@ -51,6 +51,14 @@ static always_inline bool call_begin(struct descriptor *d, uint32_t life)
     return false;
 }
 
+/* The same, but a number that is being closed is not waited for: false, too. */
+static always_inline bool call_try(struct descriptor *d, uint32_t life)
+{
+    if (likely(!(add_acq_rel(&d->calls, 1) & DESCRIPTOR_CLOSING)) && likely(call_lives(d, life))) return true;
+    sub_acq_rel(&d->calls, 1); /* both as in call_begin */
+    return false;
+}
+
 static always_inline void call_end(struct descriptor *d)
 {
     chaos_point();

@@ -5,6 +5,7 @@
 #include "io.h"
 #include "monitor.h"
 #include "order.h"
+#include "outbox.h"
 #include "registry.h"
 #include "scope.h"
 #include "search.h"
@@ -67,7 +68,10 @@ static int start_threads(struct runtime *r, unsigned wanted)
 
 static void free_all(struct runtime *r)
 {
-    for (unsigned i = 0; i < r->made; i++) worker_destroy(&r->shared.workers[i]);
+    for (unsigned i = 0; i < r->made; i++) {
+        outbox_end(&r->shared.workers[i]);
+        worker_destroy(&r->shared.workers[i]);
+    }
     spare_end_shared(&r->shared);
     stack_pool_destroy(&r->shared.stacks);
     uring_stop(&r->shared);
@@ -120,6 +124,7 @@ static int start(weft_runtime **runtime, const struct weft_options *given, bool 
     rt->loop = worker_loop;
     rt->run = scope_run;
     io_init(rt);
+    outbox_init(rt);
     if (options.deadlock == 1 || (options.deadlock == 0 && whole)) rt->stuck = deadlock_break;
     rt->workers = make(count * sizeof *rt->workers);
     r->seats = make(count * sizeof *r->seats);

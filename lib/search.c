@@ -135,6 +135,8 @@ static bool ask(struct worker *w, enum ask_how how, ready_t *forced)
             if (stands && !*forced) *forced = slot_force(&victim->next);
             has = true;
         }
+        bool stands = load_relaxed(&victim->outbox) && load_relaxed(&victim->seen_at) == switches;
+        has |= stands && rt->unsent(victim, how == ASK_FORCE);
         any |= has;
     }
     return any;
@@ -374,6 +376,7 @@ static ready_t watch(struct worker *w)
                 stole(w, 1);
                 return leave_watch(w, forced, false);
             }
+            if (work_length(w) > 0) continue; /* taken out of an outbox */
             if (!any || (crowd && force)) asked = 0;
             else if (!asked) asked = now;
             bool polls = poller_made(&rt->poller);
@@ -464,6 +467,10 @@ ready_t search_work(struct worker *w)
     for (;;) {
         ready_t item;
         w->left_there = 0;
+        if (load_relaxed(&w->outbox)) {
+            rt->send_out(w);
+            if ((item = work_pick(w))) return item;
+        }
         judge_steal(w);
         if (!w->rest && ((item = steal(w)) || (item = look_aside(w, hired)))) return spread(w, item, hired ? 2 : 1);
         if (idle_closed(&rt->idle)) return 0;

@@ -31,6 +31,7 @@
 
 struct blocking;
 struct monitor;
+struct outbox;
 struct uring;
 struct worker;
 
@@ -50,20 +51,23 @@ struct worker_count {
 
 struct worker {
     /* the owner's, but for the deque's word, which all write */
-    struct deque           deque;
-    struct fiber          *fiber;  /* that runs; NULL on the thread's own stack */
-    int32_t                budget; /* calls that could have waited until it looks whether to breathe */
-    struct worker_count    count;  /* the owner's to add to, anybody's to read */
-    struct slot            next;   /* runs before all else: whom the last task has woken */
-    int32_t                near;   /* picks until one that begins with the oldest */
-    unsigned               picks;  /* of the near ones, by which it takes turns */
-    unsigned               turn;   /* which of the oldest it tries first */
-    struct pace            near_pace, breath_pace;
-    uint64_t               look_turn;    /* the switches at the last look */
-    unsigned               looks;        /* in this turn, since the last breath */
-    bool                   late;         /* a tick has passed before the last look */
-    unsigned               late_breaths; /* that a tick has asked for */
-    unsigned               breaths;
+    struct deque        deque;
+    struct fiber       *fiber;  /* that runs; NULL on the thread's own stack */
+    int32_t             budget; /* calls that could have waited until it looks whether to breathe */
+    struct worker_count count;  /* the owner's to add to, anybody's to read */
+    struct slot         next;   /* runs before all else: whom the last task has woken */
+    int32_t             near;   /* picks until one that begins with the oldest */
+    unsigned            picks;  /* of the near ones, by which it takes turns */
+    unsigned            turn;   /* which of the oldest it tries first */
+    struct pace         near_pace, breath_pace;
+    uint64_t            look_turn;    /* the switches at the last look */
+    unsigned            looks;        /* in this turn, since the last breath */
+    bool                late;         /* a tick has passed before the last look */
+    unsigned            late_breaths; /* that a tick has asked for */
+    unsigned            breaths;
+    /* what its tasks write; NULL: nothing has been put in yet (outbox.c); others take out */
+    Atomic(struct outbox *) outbox;
+    /* the owner's */
     bool                   poll_due;    /* as soon as no lock is held: who picks may be leaving its stack with some */
     int64_t                now;         /* when it has last looked at the clock */
     int64_t                flowed;      /* with a seed: until when virtual time has followed the clock; 0: it stands */
@@ -134,15 +138,18 @@ struct weft_runtime {
     void (*reported)(struct weft_runtime *runtime, const struct poller_report *reports,
                      unsigned count);                 /* wakes who waits */
     bool (*look_after)(struct weft_runtime *runtime); /* those who wait for a descriptor for long; true: again later */
-    Atomic(int64_t)           looked_after;           /* when that was */
-    Atomic(struct blocking *) blocking;               /* NULL: no call has been made (blocking.c) */
-    Atomic(struct uring *)    uring;                  /* NULL: none was needed, or can be had (uring.c) */
-    Atomic(uint32_t)          blocking_calls;         /* that have not ended, and requests of uring.c */
-    void                     *outermost;              /* the runtime's own scope (scope.c) */
-    struct weft_runtime      *registered;             /* the next one (registry.c) */
-    unsigned                  visitors;               /* of registry_each */
-    unsigned                  reports;                /* of deadlocks, so far */
-    struct monitor           *monitor;                /* NULL: it is not watched (monitor.c) */
+    Atomic(int64_t) looked_after;                     /* when that was */
+    void (*send_out)(struct worker *w);               /* by the worker: what is in its outbox */
+    /* By another, whether there is something; `take`: it is made ready here. */
+    bool (*unsent)(struct worker *victim, bool take);
+    Atomic(struct blocking *) blocking;       /* NULL: no call has been made (blocking.c) */
+    Atomic(struct uring *)    uring;          /* NULL: none was needed, or can be had (uring.c) */
+    Atomic(uint32_t)          blocking_calls; /* that have not ended, and requests of uring.c */
+    void                     *outermost;      /* the runtime's own scope (scope.c) */
+    struct weft_runtime      *registered;     /* the next one (registry.c) */
+    unsigned                  visitors;       /* of registry_each */
+    unsigned                  reports;        /* of deadlocks, so far */
+    struct monitor           *monitor;        /* NULL: it is not watched (monitor.c) */
     void (*lets_go)(struct worker *w); /* of one that is: a task leaves its stack, or lets others run; else NULL */
 };
 

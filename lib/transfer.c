@@ -14,6 +14,7 @@
 #include "io.h"
 #include "lock.h"
 #include "order.h"
+#include "outbox.h"
 #include "uring.h"
 #include "worker.h"
 
@@ -262,6 +263,17 @@ static always_inline ssize_t try_once(const struct transfer *t, struct descripto
     return n == MAY_BLOCK || n == NOT_CACHED ? off_worker(*t, d, life, n) : n;
 }
 
+/* A write to a socket goes with those of others, if there are some. */
+static always_inline ssize_t try_with_others(const struct transfer *t, struct descriptor *d, uint32_t life)
+{
+    struct worker *w = worker_self();
+    if (t->out && !t->message && likely(w) && is_socket(load_relaxed(&d->kind)) && outbox_fits(w, t->size)) {
+        ssize_t n = outbox_send(t->fd, t->bytes, t->size, d, life);
+        if (likely(n != -EINTR && n != -ENOTSOCK)) return n;
+    }
+    return try_once(t, d, life);
+}
+
 /* Nothing has come since the last read took all there was, and who reads may wait for more. */
 static always_inline bool known_dry(const struct descriptor *d, uint32_t change, size_t size, weft_time deadline)
 {
@@ -290,7 +302,7 @@ static always_inline ssize_t transfer(const struct transfer *t, weft_time deadli
         struct call_moment before = call_now(d);
         chaos_point();
         bool    dry = !t->out && !t->message && known_dry(d, before.change[DESCRIPTOR_IN], t->size, deadline);
-        ssize_t n = dry ? -EAGAIN : try_once(t, d, before.life);
+        ssize_t n = dry ? -EAGAIN : try_with_others(t, d, before.life);
         if (n >= 0) return transferred(t, d, before, n);
         if (n != -EAGAIN && n != -EWOULDBLOCK) return n;
         int error = io_wait(t->fd, d, before, t->out ? POLLOUT : POLLIN, deadline, t->out ? &io_kind_out : &io_kind_in);

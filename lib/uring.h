@@ -6,16 +6,8 @@
  *
  * A request is never given up: its buffer is the system's until it is complete, and so long its task waits.
  *
- * For regular files.  (Rejected: for sockets too, a receive and a send that each wait for their completion, handed in
- * together when the worker has nothing else to run.  bench/echo, 64 connections, one worker, in turns with the same
- * tasks over epoll: 0.19 system calls a request against 2.05, but 0.45 us of user time against 0.48, 5.8 us of system
- * time against 6.1, 1,700 instructions against 1,560, and the same time for a request.  What the calls no longer cost,
- * the second suspension does, and nearly all is TCP's.  To receive ahead, into a ring of buffers, gains little more in a
- * raw loop, 0.12 us and 6.0 against epoll's 0.18 and 6.1; and bytes that are taken from a socket before anybody asks
- * would be missed by whoever else reads it: a plain thread, another runtime, another process.)
- *
- * By the raw system calls.  (Rejected: liburing.  Of what it has, two calls and a mapping are needed here, its accesses
- * to the rings are hidden from ThreadSanitizer, and whoever links libweft.a would have to link it, too.)
+ * For regular files, which may take their time; what sockets are asked for is done at once or waits for a report (outbox.h
+ * says why).
  */
 #ifndef WEFT_URING_H
 #define WEFT_URING_H

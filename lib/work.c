@@ -214,6 +214,7 @@ unsigned work_poll(struct worker *w)
 {
     struct weft_runtime *rt = w->runtime;
     struct poller_report reports[REPORTS];
+    if (load_relaxed(&w->outbox)) rt->send_out(w);
     if (!poller_made(&rt->poller)) return 0;
     unsigned n = poller_wait(&rt->poller, reports, REPORTS, 0);
     rt->reported(rt, reports, n);

@@ -53,7 +53,8 @@ void work_expired(struct fiber *f, int64_t when, void *arg);
  * few in any case: what is left any worker may take up.  How many. */
 unsigned work_expire(struct worker *w, bool all);
 
-/* Wakes who waits for descriptors that are ready: looks, and does not wait.  How many there were. */
+/* Sends what is in the worker's outbox, and wakes who waits for descriptors that are ready: looks, and does not wait.  How
+ * many there were of these. */
 unsigned work_poll(struct worker *w);
 
 /* Looks, every WORK_LOOK_AFTER_NS, after those who wait for a descriptor for long.  True: somebody is to, again. */

@@ -414,6 +414,10 @@ WEFT_API int weft_sleep(weft_time until);
  * files are always ready: what is not in memory is read and written by the system itself where it has an io_uring for
  * us, else, or with WEFT_IO=epoll in the environment, by a thread of weft's; for the end of which the call waits.
  *
+ * A write to a socket may let those run first that are ready on its worker, so that what they write goes to the system
+ * together, by an io_uring; not with WEFT_IO=epoll.  Another worker that is idle makes it instead when one of them computes
+ * for long, and later writes then do not wait.
+ *
  * A descriptor that nobody waits on may also be closed or replaced by close(2) and dup2(2); a
  * number that is used again after that may be noticed a twentieth of a second late.  While somebody waits, by
  * weft_close only.  A bad descriptor is -EBADF.  SIGPIPE is the program's own, but sockets never raise it here. */
