@@ -29,11 +29,10 @@ struct descriptor {
     Atomic(uint32_t) change[2];
     Atomic(uint32_t) life;
     Atomic(uint32_t) calls; /* system calls under way, and DESCRIPTOR_CLOSING while weft_close waits for their end */
-    Atomic(uint64_t)
-        registered; /* serial number of the runtime whose poller has it in this life, and last registered it */
-    Atomic(uint32_t)     dry; /* the change, and 1 more, before a read that took all there was; 0: none did */
-    Atomic(uint16_t)     kind;
-    Atomic(bool)         ended; /* the end of the stream, an error, or urgent data has been reported */
+    Atomic(uint64_t) registered; /* marks of the runtimes whose pollers have it, in this life */
+    Atomic(uint32_t) dry;        /* the change, and 1 more, before a read that took all there was; 0: none did */
+    Atomic(uint16_t) kind;
+    Atomic(bool)     ended;     /* the end of the stream, an error, or urgent data has been reported */
     Atomic(const void *) claim; /* of who has begun to wait last, and may be gone: an address to be fetched, no more */
     /* what is rarely touched */
     _Alignas(CACHE_LINE) Atomic(uint32_t) slow[2]; /* locks, each of one direction: of a terminal or a named pipe, which

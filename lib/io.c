@@ -88,20 +88,28 @@ static void reported(struct weft_runtime *rt, const struct poller_report *report
 }
 
 /* In case the number was closed and used again by calls that tell nobody.  If it cannot be registered any more, who waits
- * is told so by its next try.  With the lock held all the while, or this might be done after weft_close in the name of the
- * life before. */
+ * is told so by its next try; and so that other runtimes register it again, too, who waits there tries again.  With the
+ * lock held all the while, or this might be done after weft_close in the name of the life before. */
 static void register_again(struct weft_runtime *rt, int fd, struct descriptor *d)
 {
     struct wait_entry *in = NULL, *out = NULL;
     spin_take(&d->lock);
     store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);
-    if (poller_add(&rt->poller, fd, data_of(fd, load_relaxed(&d->life))) != 0) {
+    bool alone = load_relaxed(&d->registered) == rt->mark;
+    store_relaxed(&d->registered, rt->mark);
+    if (poller_add(&rt->poller, fd, data_of(fd, load_relaxed(&d->life))) != 0 || !alone) {
         in = changed(d, DESCRIPTOR_IN);
         out = changed(d, DESCRIPTOR_OUT);
     }
     spin_drop(&d->lock, 0);
     wait_wake_all(in, IO_READY);
     wait_wake_all(out, IO_READY);
+}
+
+static uint32_t changes_of(const struct descriptor *d, bool in, bool out)
+{
+    return (in ? load_relaxed(&d->change[DESCRIPTOR_IN]) : 0) + (out ? load_relaxed(&d->change[DESCRIPTOR_OUT]) : 0) +
+           load_relaxed(&d->life) + 1;
 }
 
 /* Waits that began before the last look and are there still: their descriptors are registered again, once.  Only the
@@ -117,13 +125,12 @@ static bool look_after(struct weft_runtime *rt)
             continue;
         }
         bool in = !wait_empty(&d->waiting[DESCRIPTOR_IN]), out = !wait_empty(&d->waiting[DESCRIPTOR_OUT]);
-        if ((!in && !out) || load_relaxed(&d->registered) != rt->serial) continue;
-        uint32_t changes = (in ? load_relaxed(&d->change[DESCRIPTOR_IN]) : 0) +
-                           (out ? load_relaxed(&d->change[DESCRIPTOR_OUT]) : 0) + load_relaxed(&d->life) + 1;
+        if ((!in && !out) || !(load_relaxed(&d->registered) & rt->mark)) continue;
+        uint32_t changes = changes_of(d, in, out);
         if (load_relaxed(&d->looked_after) == changes) continue;
         if (load_relaxed(&d->seen) == changes) {
             register_again(rt, fd, d);
-            store_relaxed(&d->looked_after, changes);
+            store_relaxed(&d->looked_after, changes_of(d, in, out));
         } else {
             store_relaxed(&d->seen, changes);
             later = true;
@@ -132,14 +139,45 @@ static bool look_after(struct weft_runtime *rt)
     return later;
 }
 
-static Atomic(uint64_t) last_serial;
+/* The marks that runtimes have.  One that finds none left does without: it registers what it waits for each time. */
+static Atomic(uint64_t) marks;
+
+static uint64_t take_mark(void)
+{
+    uint64_t taken = load_relaxed(&marks), mark;
+    do mark = ~taken & (taken + 1);
+    while (!cas_acquire(&marks, &taken, taken | mark)); /* pairs with drop_mark: no descriptor has it */
+    return mark;
+}
+
+/* From the descriptors first, so that who takes it next finds none that has it. */
+static void drop_mark(uint64_t mark)
+{
+    for (int fd = 0, most = descriptor_most(); fd < most; fd++) {
+        struct descriptor *d = descriptor_of(fd);
+        if (!d) {
+            fd |= DESCRIPTOR_TABLE - 1;
+        } else if (load_relaxed(&d->registered) & mark) {
+            spin_take(&d->lock);
+            store_relaxed(&d->registered, load_relaxed(&d->registered) & ~mark);
+            spin_drop(&d->lock, 0);
+        }
+    }
+    sub_acq_rel(&marks, mark); /* pairs with take_mark */
+}
 
 void io_init(struct weft_runtime *rt)
 {
     poller_init(&rt->poller);
-    rt->serial = add_relaxed(&last_serial, 1) + 1;
+    rt->mark = take_mark();
     rt->reported = reported;
     rt->look_after = look_after;
+}
+
+void io_end(struct weft_runtime *rt)
+{
+    poller_destroy(&rt->poller);
+    drop_mark(rt->mark);
 }
 
 /* ---- waiting --------------------------------------------------------------- */
@@ -191,9 +229,10 @@ static int enlist(struct weft_runtime *rt, int fd, struct descriptor *d, uint32_
     if (error) return error;
     spin_take(&d->lock); /* all the while, as in register_again */
     if (call_lives(d, life)) {
-        store_relaxed(&d->ended, false); /* what has ended will be reported anew */
+        /* What has ended will be reported anew: to this runtime, and the others may rely on what was. */
+        if (!load_relaxed(&d->registered)) store_relaxed(&d->ended, false);
         error = poller_add(&rt->poller, fd, data_of(fd, life));
-        if (!error) store_relaxed(&d->registered, rt->serial);
+        if (!error) store_relaxed(&d->registered, load_relaxed(&d->registered) | rt->mark);
     } else {
         error = call_was_closed(d);
     }
@@ -210,7 +249,7 @@ noinline int io_wait(int fd, struct descriptor *d, struct call_moment before, sh
     int  refused = wait_refused(deadline);
     if (refused) return refused;
     struct weft_runtime *rt = w->runtime;
-    if (load_relaxed(&d->registered) != rt->serial) {
+    if (unlikely(!(load_relaxed(&d->registered) & rt->mark))) {
         int error = enlist(rt, fd, d, before.life);
         if (error) return error;
     }
@@ -233,6 +272,8 @@ noinline int io_wait(int fd, struct descriptor *d, struct call_moment before, sh
     worker_count_one(&w->count.io_waits);
     int outcome = wait_for(&waiter, deadline, unlock, d);
     if (outcome < 0 || (in && out)) {
+        /* That it has been looked after says nothing of the next wait, if no report has come since. */
+        if (outcome < 0) store_relaxed(&d->looked_after, 0);
         spin_take(&d->lock);
         wait_remove(&d->waiting[DESCRIPTOR_IN], &entries[DESCRIPTOR_IN]);
         wait_remove(&d->waiting[DESCRIPTOR_OUT], &entries[DESCRIPTOR_OUT]);

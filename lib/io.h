@@ -40,5 +40,7 @@ int io_wait(int fd, struct descriptor *d, struct call_moment before, short event
 
 /* For struct weft_runtime's hooks: see there. */
 void io_init(struct weft_runtime *runtime);
+/* None of its tasks is left. */
+void io_end(struct weft_runtime *runtime);
 
 #endif

@@ -75,7 +75,7 @@ static void free_all(struct runtime *r)
     spare_end_shared(&r->shared);
     stack_pool_destroy(&r->shared.stacks);
     uring_stop(&r->shared);
-    poller_destroy(&r->shared.poller);
+    io_end(&r->shared);
     free(r->shared.workers);
     free(r->seats);
     free(r);

@@ -133,7 +133,7 @@ struct weft_runtime {
     Atomic(uint32_t) cancel_lock;
     Atomic(bool)     timed; /* there has been a scope with a deadline */
     struct poller    poller;
-    uint64_t         serial;   /* of all runtimes that there ever were, from 1 */
+    uint64_t         mark;     /* one bit, no other runtime's: struct descriptor's `registered`; 0: none was left */
     Atomic(bool)     io_waits; /* somebody has begun to wait for a descriptor since they were last looked after */
     void (*reported)(struct weft_runtime *runtime, const struct poller_report *reports,
                      unsigned count);                 /* wakes who waits */

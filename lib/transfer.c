@@ -280,7 +280,7 @@ static always_inline bool known_dry(const struct descriptor *d, uint32_t change,
     struct worker *w = worker_self();
     if (load_relaxed(&d->dry) != change + 1 || !w || size == 0) return false;
     if (load_relaxed(&d->kind) != DESCRIPTOR_STREAM || load_relaxed(&d->ended)) return false;
-    if (load_relaxed(&d->registered) != w->runtime->serial) return false;
+    if (!(load_relaxed(&d->registered) & w->runtime->mark)) return false;
     return deadline == WEFT_NEVER ? !cancel_check(w->fiber) : !wait_refused(deadline);
 }
 

@@ -1,6 +1,8 @@
 /* test_life.c - a number from its opening to its closing, whoever has it next */
 #include "support_io.h"
 
+#include "descriptor.h"
+
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -229,6 +231,85 @@ static void number_used_again_is_waited_for(void **state)
     assert_everywhere(use_again, NULL);
 }
 
+/* Nor is a wait taken for one before it that was looked after, and gave up, though nothing was reported in between. */
+static int give_up_before(void *arg)
+{
+    int  old[2], fresh[2];
+    char byte;
+
+    (void)arg;
+    test_link_make(old, TEST_TCP);
+    task_check(weft_read(old[0], &byte, 1, test_now() + 200 * WEFT_MS) == -ETIMEDOUT);
+    test_link_make(fresh, TEST_TCP);
+    close(old[0]);
+    test_take_number(fresh[0], old[0]);
+    fresh[0] = old[0];
+    struct test_call reader = {.fd = fresh[0], .bytes = &byte, .size = 1, .deadline = WEFT_NEVER};
+    test_call_begin(&reader, false);
+    task_check(weft_write(fresh[1], "x", 1, WEFT_NEVER) == 1);
+    task_check(test_call_end(&reader) == 1);
+    task_check(weft_close(old[1]) == 0);
+    close_both(fresh);
+    return 0;
+}
+
+static void number_used_again_is_waited_for_after_giving_up(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(give_up_before, NULL, WEFT_OPTIONS(.workers = 1)), 0);
+}
+
+/* Two runtimes have it registered, which says nothing of who has the number next.  One waits for that, then the other, which
+ * soon gives up and ends: the first is not forgotten. */
+static int wait_a_little(void *arg)
+{
+    char byte;
+    task_check(weft_read(*(int *)arg, &byte, 1, test_now() + WEFT_MS) == -ETIMEDOUT);
+    return 0;
+}
+
+struct patient {
+    int         fd;
+    atomic_bool ended;
+};
+
+static int wait_for_byte(void *arg)
+{
+    struct patient *p = *(struct patient **)arg;
+    char            byte;
+    task_check(weft_read(p->fd, &byte, 1, WEFT_NEVER) == 1 && byte == 'x');
+    atomic_store(&p->ended, true);
+    return 0;
+}
+
+static void runtimes_look_after_their_own_waits(void **state)
+{
+    (void)state;
+    weft_runtime *runtimes[2];
+    int           ends[2], fresh[2];
+    test_link_make(ends, TEST_TCP);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(weft_runtime_start(&runtimes[i], WEFT_OPTIONS(.workers = 1)), 0);
+        assert_int_equal(weft_runtime_call(runtimes[i], wait_a_little, &ends[0]), 0);
+    }
+    test_link_make(fresh, TEST_TCP);
+    close(ends[0]);
+    test_take_number(fresh[0], ends[0]);
+    struct patient     p = {.fd = ends[0]}, *patient = &p;
+    struct descriptor *d = descriptor_get(p.fd);
+    assert_int_equal(weft_runtime_go(runtimes[1], wait_for_byte, &patient, sizeof patient), 0);
+    task_until(!wait_empty(&d->waiting[DESCRIPTOR_IN]));
+    assert_int_equal(weft_runtime_call(runtimes[0], wait_a_little, &ends[0]), 0);
+    assert_int_equal(weft_runtime_stop(runtimes[0]), 0);
+    assert_int_equal(write(fresh[1], "x", 1), 1);
+    task_until(atomic_load(&p.ended));
+    assert_task_checks();
+    assert_int_equal(weft_runtime_stop(runtimes[1]), 0);
+    assert_int_equal(weft_close(ends[0]), 0);
+    close(ends[1]);
+    close(fresh[1]);
+}
+
 /* Closed by close(2), when nobody waited, and not used again: after a read that took all there was, too. */
 static int use_closed(void *arg)
 {
@@ -335,6 +416,8 @@ int main(void)
         cmocka_unit_test(closing_wakes_who_waits),
         cmocka_unit_test(who_was_woken_takes_nothing_of_the_next),
         cmocka_unit_test(number_used_again_is_waited_for),
+        cmocka_unit_test(number_used_again_is_waited_for_after_giving_up),
+        cmocka_unit_test(runtimes_look_after_their_own_waits),
         cmocka_unit_test(closed_number_is_bad),
         cmocka_unit_test(who_lingers_keeps_no_worker),
     };
