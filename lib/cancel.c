@@ -3,6 +3,14 @@
 
 /* ---- upwards ------------------------------------------------------------- */
 
+/* What is noted in a node of why it is cancelled; 0: nothing.  Of one that has ended it is the result, and nobody is to know.
+ * In the build of order.h each looks for the reason itself, which orders. */
+static int noted(const struct node *n)
+{
+    return ORDER_PRECISE ? 0
+                         : min_of(load_acquire(&n->result), 0); /* pairs with note; what the canceller did is seen */
+}
+
 /* A reason further up may have come while this was on its way, after one further down that
  * it has just missed; the first one counts.  So what is below the one found is looked at again,
  * until there is nothing: the canceller of the upper one came after that of the lower. */
@@ -13,6 +21,7 @@ int cancel_reason(const struct node *n)
         const struct node *at = n;
         for (lower = 0; at != found; at = node_up(at)) {
             lower = load_acquire(&at->reason); /* pairs with cancel_node: what the canceller did is seen */
+            if (!lower) lower = noted(at);
             if (lower || (at->up & NODE_SHIELD)) break;
         }
         if (!lower) {
@@ -23,18 +32,28 @@ int cancel_reason(const struct node *n)
     }
 }
 
-/* Who was found not to be cancelled at this epoch answers for all above it, and does so from now on for whoever is below
- * and asks: in a recursion, however deep, each looks but a little way up. */
+/* From this node up to one that has it already, or has the reason itself. */
+static void note(struct node *n, int reason)
+{
+    if (ORDER_PRECISE) return;
+    for (; !load_relaxed(&n->reason) && load_relaxed(&n->result) != reason; n = node_up(n))
+        store_release(&n->result, reason); /* pairs with noted */
+}
+
+/* Who has looked answers for those above as well, from now on and for whoever is below and asks: that it is cancelled, for
+ * good; that it is not, at this epoch.  So in a recursion, however deep, each looks but a little way up. */
 noinline int cancel_check_slow(struct fiber *f)
 {
-    uint32_t epoch = (uint32_t)load_acquire(&f->runtime->epoch); /* pairs with cancel_node: it comes with the reason */
+    int32_t epoch = (int32_t)load_acquire(&f->runtime->epoch); /* pairs with cancel_node: it comes with the reason */
     struct node *n = f->node, *up = n;
-    while (up && (uint32_t)load_relaxed(&up->result) != epoch) {
-        if (load_relaxed(&up->reason)) return cancel_reason(n);
-        up = up->up & NODE_SHIELD ? NULL : node_up(up);
+    for (; up && load_relaxed(&up->result) != epoch; up = up->up & NODE_SHIELD ? NULL : node_up(up)) {
+        if (!load_relaxed(&up->reason) && !noted(up)) continue;
+        int reason = cancel_reason(n);
+        note(n, reason);
+        return reason;
     }
     for (struct node *free = n; free != up; free = free->up & NODE_SHIELD ? NULL : node_up(free))
-        store_relaxed(&free->result, (int32_t)epoch);
+        store_relaxed(&free->result, epoch);
     return 0;
 }
 
@@ -164,9 +183,11 @@ void cancel_node(struct weft_runtime *rt, struct node *n, int reason)
     if (!cancel_reason(n)) {
         order_release(&n->reason);
         store_release(&n->reason, reason); /* pairs with cancel_reason */
-        /* release: pairs with cancel_check_slow.  A node that was never looked at has 0. */
+        /* release: pairs with cancel_check_slow.  Its lower half is more than 0, as a node that was never looked at has 0, and a
+         * reason is less. */
         chaos_point();
-        if ((uint32_t)add_release(&rt->epoch, 1) == UINT32_MAX) add_release(&rt->epoch, 1);
+        bool last = (uint32_t)load_relaxed(&rt->epoch) == INT32_MAX;
+        add_release(&rt->epoch, last ? UINT64_C(0x80000002) : 1);
         fence_seq(); /* pairs with then_wait in wait.c */
         chaos_point();
         end_waits_below(n, reason);

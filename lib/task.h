@@ -34,7 +34,7 @@ struct node {
     /* node_init clears from here on */
     ready_link        next;     /* linked: the next sibling | NODE_LINKED; a task not begun: the next in a ready list */
     Atomic(int32_t)   reason;   /* why it is cancelled: negative, once */
-    Atomic(int32_t)   result;   /* of an ended task; before: the cancel epoch at which it was not cancelled */
+    Atomic(int32_t)   result;   /* of an ended task; before: why it is cancelled, or the epoch at which it was not */
     Atomic(uintptr_t) children; /* the first one linked | NODE_LOCKED */
     Atomic(uintptr_t) wait;     /* the waiter that may be claimed */
     Atomic(uintptr_t) state;    /* of a task, below; of a scope its deadline (cancel.h) */

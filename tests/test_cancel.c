@@ -153,13 +153,42 @@ static void check_looks_up_to_who_has_looked(void **state)
     assert_int_equal(check(LEAF), -6);
 }
 
-/* A node that was never looked at has epoch 0, so the runtime has it only until the first cancel. */
-static void epoch_skips_zero(void **state)
+/* A reason is noted in all below it that are asked, and in nobody above it or in a shield. */
+static void reason_is_noted_on_the_way(void **state)
 {
     (void)state;
-    store_relaxed(&runtime.epoch, UINT32_MAX);
+    struct node  young;
+    struct fiber fiber = {.node = &young, .runtime = &runtime};
+
+    node_init(&young, &nodes[LEAF], NODE_TASK);
+    cancel_node(&runtime, &nodes[TASK], -6);
+    assert_int_equal(check(LEAF), -6);
+    assert_int_equal(load_relaxed(&nodes[INNER].result), -6);
+    assert_int_equal(load_relaxed(&nodes[TASK].result), 0);
+    /* As if by magic: what is noted is enough. */
+    store_relaxed(&nodes[TASK].reason, 0);
+    assert_int_equal(cancel_check(&fiber), -6);
+    assert_int_equal(cancel_reason(&young), -6);
+    store_relaxed(&nodes[TASK].reason, -6);
+
+    assert_int_equal(check(SHELTERED), 0);
+    assert_int_equal(check(SCOPE), 0);
+    /* The first reason stays. */
+    cancel_node(&runtime, &young, -7);
+    cancel_node(&runtime, &nodes[SCOPE], -8);
+    assert_int_equal(cancel_check(&fiber), -6);
+    assert_int_equal(check(TASK), -6);
+    assert_int_equal(check(SCOPE), -8);
+}
+
+/* A node that was never looked at has 0 and a cancelled one a reason, so the runtime's epoch is never like either, but before
+ * the first cancel. */
+static void epoch_is_positive(void **state)
+{
+    (void)state;
+    store_relaxed(&runtime.epoch, INT32_MAX);
     cancel_node(&runtime, &nodes[SCOPE], -5);
-    assert_int_not_equal((uint32_t)load_relaxed(&runtime.epoch), 0);
+    assert_int_equal((int32_t)load_relaxed(&runtime.epoch), 1);
     assert_int_equal(check(LEAF), -5);
 }
 
@@ -336,7 +365,8 @@ int main(void)
         WITH_TREE(runtime_is_found_from_any_node),
         WITH_TREE(check_looks_up_once_an_epoch),
         WITH_TREE(check_looks_up_to_who_has_looked),
-        WITH_TREE(epoch_skips_zero),
+        WITH_TREE(reason_is_noted_on_the_way),
+        WITH_TREE(epoch_is_positive),
         cmocka_unit_test(waiters_are_linked_until_they_end),
         cmocka_unit_test(cancel_wakes_those_who_are_linked),
     };
