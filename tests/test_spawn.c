@@ -237,7 +237,7 @@ static int take_turns(void *arg)
 
     for (int i = 0; i < 100; i++) {
         turns[self]++;
-        task_check(turns[self] - turns[!self] <= 2);
+        task_check(TEST_CHAOS || turns[self] - turns[!self] <= 2); /* there who is next is drawn */
         weft_yield();
     }
     return 0;
