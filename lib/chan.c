@@ -218,7 +218,8 @@ int weft_chan_create(weft_chan **chan, size_t elem_size, size_t capacity)
     memset(c, 0, sizeof *c);
     c->elem_size = elem_size;
     c->capacity = capacity;
-    if ((bytes > 0 && !(c->queue = malloc(bytes))) || !order_marks_make(&c->marks, capacity)) {
+    c->queue = malloc(max_of(bytes, (size_t)1)); /* tokens, too, have a place that is not NULL */
+    if (!c->queue || !order_marks_make(&c->marks, capacity)) {
         free(c->queue);
         free(c);
         return -ENOMEM;
