@@ -10,7 +10,9 @@ static struct fiber *make_fiber(struct weft_runtime *rt)
     char *low = stack_get(&rt->stacks, &canary);
     if (!low) return NULL;
     struct fiber *f = fiber_at(stack_top(&rt->stacks, low));
-    memset(f, 0, sizeof *f);
+    /* Whoever looks at all stacks may read `made` meanwhile, which is false. */
+    memset(f, 0, offsetof(struct fiber, made));
+    memset(&f->context, 0, sizeof *f - offsetof(struct fiber, context));
     f->low = low;
     f->runtime = rt;
     f->current = &f->context;
