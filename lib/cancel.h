@@ -23,6 +23,7 @@ static always_inline int cancel_check(struct fiber *f)
 struct cancel_deadline {
     struct timer timer;
     struct node *scope;
+    int64_t      before; /* the opener's `due`, which holds again when the scope is closed */
 };
 
 /* By a task that goes on, and asks whether it is cancelled: a deadline of its scopes that has passed tells, though nobody

@@ -135,8 +135,9 @@ static void passed(struct timer *timer, void *arg)
 static void start_deadline(struct scope *s, struct cancel_deadline *d, weft_time when)
 {
     struct timers *timers = &worker_self()->timers;
-    *d = (struct cancel_deadline){.timer = {.when = when, .expire = passed}, .scope = &s->node};
-    store_relaxed(&s->opener->runtime->timed, true);
+    *d = (struct cancel_deadline){
+        .timer = {.when = when, .expire = passed}, .scope = &s->node, .before = s->opener->due};
+    if (!load_relaxed(&s->opener->runtime->timed)) store_relaxed(&s->opener->runtime->timed, true);
     store_relaxed(&s->node.state, (uintptr_t)d);
     s->opener->due = min_of(s->opener->due, when);
     timers_lock(timers);
@@ -151,6 +152,7 @@ static void stop_deadline(struct scope *s, struct worker *w)
     if (!d) return;
     if (timers_expire_one(&d->timer, worker_now(w), NULL)) worker_count_one(&w->count.timers);
     else timers_stop(&d->timer);
+    s->opener->due = d->before;
     free(d);
 }
 
@@ -235,8 +237,8 @@ int weft_scope_close(weft_scope *storage)
         base_die("weft_scope_close by a task that has not opened the scope, or with an inner one open");
     worker_spend(worker_self());
     scope_wait(s);
+    if (s->node.up & NODE_SHIELD) f->due = INT64_MIN; /* those above were not looked at from here */
     stop_deadline(s, worker_self());
-    if ((s->node.up & NODE_SHIELD) || load_relaxed(&s->node.state)) f->due = INT64_MIN;
     int reason = cancel_check(f);
     cancel_leave(f->runtime, &s->node);
     f->node = s->outer;

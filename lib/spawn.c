@@ -118,6 +118,16 @@ static noinline int leave_touched(struct weft_runtime *rt, struct node *n, int r
     return result;
 }
 
+/* In place of a task that was made elsewhere, whose scopes are not the awaiter's, nor are their deadlines (cancel_look). */
+static noinline int run_elsewhere(struct fiber *f, struct task *task)
+{
+    int64_t due = f->due;
+    f->due = load_relaxed(&f->runtime->timed) ? INT64_MIN : INT64_MAX; /* as when it begins in the loop */
+    int result = task->fn(task->node.arg);
+    f->due = due;
+    return result;
+}
+
 int weft_await(weft_task *storage)
 {
     struct task   *task = of(storage);
@@ -140,7 +150,8 @@ int weft_await(weft_task *storage)
      * there is none from the spawn to here; to look at the state again, as what was overwritten leaves no trace; a mark
      * beside the state that who is to wait sets first, as without a fence it may be read before the store is seen.) */
     store_relaxed(&task->node.state, (uintptr_t)outer | TASK_IN_PLACE);
-    int result = task->fn(task->node.arg);
+    bool here = likely(task->node.up == (uintptr_t)outer);
+    int  result = here ? task->fn(task->node.arg) : run_elsewhere(f, task);
     if (unlikely(f->node != &task->node)) spawn_left_open();
     f->node = outer;
     if (unlikely(touched(&task->node))) result = leave_touched(f->runtime, &task->node, result);

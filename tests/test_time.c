@@ -514,6 +514,65 @@ static void deadline_of_another_worker_is_seen_at_the_first_look(void **state)
     assert_int_equal(test_run(let_another_look, &(int){0}, WEFT_OPTIONS(.workers = 2)), 0);
 }
 
+/* A task that runs in its awaiter's place has the deadlines of its own scopes, and the awaiter has its own again after. */
+struct in_place {
+    weft_task  task;
+    weft_time  late;
+    weft_event made, done;
+    weft_scope scope;
+};
+
+static int compute_in_place(void *arg)
+{
+    while (weft_now() < *(weft_time *)arg) test_spin(100);
+    return weft_check();
+}
+
+static int make_in_scope(void *arg)
+{
+    struct in_place *p = arg;
+    weft_scope       shield;
+
+    p->late = weft_now() + 2 * WEFT_MS;
+    open_until(&p->scope, p->late - WEFT_MS);
+    weft_spawn(&p->task, compute_in_place, &p->late);
+    weft_event_set(&p->made);
+    task_check(weft_scope_open(&shield, WEFT_SCOPE(.shield = true)) == 0);
+    task_check(weft_event_wait(&p->done, WEFT_NEVER) == 0);
+    task_check(weft_scope_close(&shield) == 0);
+    task_check(weft_scope_close(&p->scope) == -ETIMEDOUT);
+    return 0;
+}
+
+static int look_in_place(void *arg)
+{
+    weft_task       task, maker;
+    weft_scope      scope;
+    struct in_place p = {0};
+
+    /* The awaiter is in a scope, and the task is not. */
+    p.late = weft_now() + 2 * WEFT_MS;
+    weft_spawn(&task, compute_in_place, &p.late);
+    open_until(&scope, p.late - WEFT_MS);
+    task_check(weft_await(&task) == 0);
+    task_check(weft_check() == -ETIMEDOUT);
+    task_check(weft_scope_close(&scope) == -ETIMEDOUT);
+
+    /* The other way round. */
+    weft_spawn(&maker, make_in_scope, &p);
+    task_check(weft_event_wait(&p.made, WEFT_NEVER) == 0);
+    task_check(weft_await(&p.task) == -ETIMEDOUT);
+    weft_event_set(&p.done);
+    task_check(weft_await(&maker) == 0);
+    return *(int *)arg;
+}
+
+static void deadline_is_the_own_one_in_place(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(look_in_place, &(int){0}, WEFT_OPTIONS(.workers = 1)), 0);
+}
+
 static int sleep_until_told(void *arg)
 {
     return weft_sleep(*(weft_time *)arg);
@@ -1119,6 +1178,7 @@ int main(void)
         cmocka_unit_test(deadline_is_seen_by_who_does_not_wait),
         cmocka_unit_test(deadline_is_seen_at_the_first_look),
         cmocka_unit_test(deadline_of_another_worker_is_seen_at_the_first_look),
+        cmocka_unit_test(deadline_is_the_own_one_in_place),
         cmocka_unit_test(look_takes_up_no_other_timers),
         cmocka_unit_test(scope_may_be_too_late_from_the_start),
         cmocka_unit_test(scope_may_end_before_its_deadline),
