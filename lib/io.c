@@ -87,6 +87,12 @@ static void reported(struct weft_runtime *rt, const struct poller_report *report
     wait_wake_all(claimed, IO_READY);
 }
 
+static uint32_t changes_of(const struct descriptor *d, bool in, bool out)
+{
+    return (in ? load_relaxed(&d->change[DESCRIPTOR_IN]) : 0) + (out ? load_relaxed(&d->change[DESCRIPTOR_OUT]) : 0) +
+           load_relaxed(&d->life) + 1;
+}
+
 /* In case the number was closed and used again by calls that tell nobody.  If it cannot be registered any more, who waits
  * is told so by its next try; and so that other runtimes register it again, too, who waits there tries again.  With the
  * lock held all the while, or this might be done after weft_close in the name of the life before. */
@@ -94,6 +100,7 @@ static void register_again(struct weft_runtime *rt, int fd, struct descriptor *d
 {
     struct wait_entry *in = NULL, *out = NULL;
     spin_take(&d->lock);
+    bool waits_in = !wait_empty(&d->waiting[DESCRIPTOR_IN]), waits_out = !wait_empty(&d->waiting[DESCRIPTOR_OUT]);
     store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);
     bool alone = load_relaxed(&d->registered) == rt->mark;
     store_relaxed(&d->registered, rt->mark);
@@ -101,15 +108,11 @@ static void register_again(struct weft_runtime *rt, int fd, struct descriptor *d
         in = changed(d, DESCRIPTOR_IN);
         out = changed(d, DESCRIPTOR_OUT);
     }
+    /* Not of those who have given up meanwhile: that says nothing of the next wait. */
+    if (waits_in || waits_out) store_relaxed(&d->looked_after, changes_of(d, waits_in, waits_out));
     spin_drop(&d->lock, 0);
     wait_wake_all(in, IO_READY);
     wait_wake_all(out, IO_READY);
-}
-
-static uint32_t changes_of(const struct descriptor *d, bool in, bool out)
-{
-    return (in ? load_relaxed(&d->change[DESCRIPTOR_IN]) : 0) + (out ? load_relaxed(&d->change[DESCRIPTOR_OUT]) : 0) +
-           load_relaxed(&d->life) + 1;
 }
 
 /* Waits that began before the last look and are there still: their descriptors are registered again, once.  Only the
@@ -130,7 +133,6 @@ static bool look_after(struct weft_runtime *rt)
         if (load_relaxed(&d->looked_after) == changes) continue;
         if (load_relaxed(&d->seen) == changes) {
             register_again(rt, fd, d);
-            store_relaxed(&d->looked_after, changes_of(d, in, out));
         } else {
             store_relaxed(&d->seen, changes);
             later = true;
@@ -272,11 +274,11 @@ noinline int io_wait(int fd, struct descriptor *d, struct call_moment before, sh
     worker_count_one(&w->count.io_waits);
     int outcome = wait_for(&waiter, deadline, unlock, d);
     if (outcome < 0 || (in && out)) {
-        /* That it has been looked after says nothing of the next wait, if no report has come since. */
-        if (outcome < 0) store_relaxed(&d->looked_after, 0);
         spin_take(&d->lock);
         wait_remove(&d->waiting[DESCRIPTOR_IN], &entries[DESCRIPTOR_IN]);
         wait_remove(&d->waiting[DESCRIPTOR_OUT], &entries[DESCRIPTOR_OUT]);
+        /* That it has been looked after says nothing of the next wait, if no report has come since. */
+        if (outcome < 0) store_relaxed(&d->looked_after, 0);
         spin_drop(&d->lock, 0);
     }
     if (outcome < 0) return outcome;
