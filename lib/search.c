@@ -181,7 +181,8 @@ static ready_t leave_watch(struct worker *w, ready_t item, bool stolen)
 {
     struct weft_runtime *rt = w->runtime;
     get_up(w);
-    switch (idle_leave(&rt->idle, stolen || !inject_empty(&rt->inject))) {
+    bool more = stolen || work_length(w) > 0 || !inject_empty(&rt->inject);
+    switch (idle_leave(&rt->idle, more)) {
     case IDLE_ALONE: break;
     case IDLE_SUCCEEDED: worker_count_one(&w->count.wakeups); break;
     case IDLE_UNWATCHED:
@@ -364,7 +365,7 @@ static ready_t watch(struct worker *w)
         if (idle_closed(&rt->idle)) return leave_watch(w, 0, false);
         if (!w->choice.seeded && (item = work_take_shared(w))) return leave_watch(w, item, false);
         if (work_next_timer(rt) != INT64_MAX) work_expire(w, true);
-        if ((item = work_pick(w))) return leave_watch(w, item, work_length(w) > 0);
+        if ((item = work_pick(w))) return leave_watch(w, item, false);
         int64_t now = choice_clock();
         /* In a crowd it looks when it has dozed, in case some of those who run do not compute, but block. */
         bool crowd = !w->choice.seeded && crowded(w);
