@@ -187,7 +187,8 @@ static ready_t leave_watch(struct worker *w, ready_t item, bool stolen)
     case IDLE_SUCCEEDED: worker_count_one(&w->count.wakeups); break;
     case IDLE_UNWATCHED:
         store_relaxed(&w->asked, ASKED_WATCH);
-        if (!inject_empty(&rt->inject) || work_next_timer(rt) != INT64_MAX) work_answer(w);
+        /* What is ready by then may compute for long, and somebody has to look after timers and descriptors. */
+        if (!inject_empty(&rt->inject) || work_next_timer(rt) != INT64_MAX || poller_made(&rt->poller)) work_answer(w);
         break;
     }
     return item;

@@ -1308,9 +1308,72 @@ static void time_flows_while_a_descriptor_is_waited_for(void **state)
     }
 }
 
+/* ---- beside one who computes ---------------------------------------------- */
+
+struct beside {
+    int         ends[2];
+    bool        early; /* it is written before anybody computes */
+    atomic_bool begun, computes, read;
+};
+
+static int read_beside(void *arg)
+{
+    struct beside *b = arg;
+    char           byte;
+
+    atomic_store(&b->begun, true);
+    task_check(weft_read(b->ends[0], &byte, 1, WEFT_NEVER) == 1);
+    atomic_store(&b->read, true);
+    return 0;
+}
+
+static int compute_until_read(void *arg)
+{
+    struct beside *b = arg;
+
+    atomic_store(&b->computes, true);
+    task_spin_until(atomic_load(&b->read));
+    return 0;
+}
+
+static void write_beside(void *arg)
+{
+    struct beside *b = arg;
+
+    if (!b->early) task_spin_until(atomic_load(&b->computes));
+    task_check(send(b->ends[1], "x", 1, 0) == 1);
+}
+
+/* All workers are idle, most likely, when one begins to compute. */
+static void who_computes_holds_no_reader_back(void **state)
+{
+    weft_runtime *runtime;
+    test_thread   writer;
+
+    (void)state;
+    assert_int_equal(weft_runtime_start(&runtime, WEFT_OPTIONS(.workers = 2)), 0);
+    for (int i = 0; i < 10; i++) {
+        struct beside b = {.early = i % 2};
+        test_link_make(b.ends, TEST_UNIX);
+        assert_int_equal(weft_runtime_go(runtime, read_beside, &b, 0), 0);
+        task_spin_until(atomic_load(&b.begun));
+        test_sleep(10 * WEFT_MS);
+        if (b.early) write_beside(&b);
+        else test_thread_start(&writer, write_beside, &b);
+        assert_int_equal(weft_runtime_call(runtime, compute_until_read, &b), 0);
+        if (!b.early) test_thread_join(&writer);
+        task_until(atomic_load(&b.read));
+        close(b.ends[0]);
+        close(b.ends[1]);
+    }
+    assert_int_equal(weft_runtime_stop(runtime), 0);
+    assert_task_checks();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_computes_holds_no_reader_back),
         cmocka_unit_test(what_is_written_is_read),
         cmocka_unit_test(more_goes_through_than_fits),
         cmocka_unit_test(full_terminal_blocks_nobody_else),
