@@ -135,6 +135,7 @@ static void passed(struct timer *timer, void *arg)
 static void start_deadline(struct scope *s, struct cancel_deadline *d, weft_time when)
 {
     struct timers *timers = &worker_self()->timers;
+    cancel_look(worker_self()); /* so that what it knew before is known */
     *d = (struct cancel_deadline){
         .timer = {.when = when, .expire = passed}, .scope = &s->node, .before = s->opener->due};
     if (!load_relaxed(&s->opener->runtime->timed)) store_relaxed(&s->opener->runtime->timed, true);
