@@ -50,6 +50,15 @@ static always_inline bool outbox_fits(struct worker *w, size_t size)
  * being closed, the outbox was emptied by another worker, or the system did not take it. */
 ssize_t outbox_send(int fd, const void *bytes, size_t size, struct descriptor *d, uint32_t life);
 
+/* All that is in it goes to the system. */
+void outbox_send_out(struct worker *w);
+
+/* By a task whose write does not fit: those that were put in before go first. */
+static always_inline void outbox_pass(struct worker *w)
+{
+    if (unlikely(load_relaxed(&w->outbox))) outbox_send_out(w);
+}
+
 /* For struct weft_runtime's hooks: see there. */
 void outbox_init(struct weft_runtime *runtime);
 /* The worker does not run any more. */

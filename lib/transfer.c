@@ -267,9 +267,13 @@ static always_inline ssize_t try_once(const struct transfer *t, struct descripto
 static always_inline ssize_t try_with_others(const struct transfer *t, struct descriptor *d, uint32_t life)
 {
     struct worker *w = worker_self();
-    if (t->out && !t->message && likely(w) && is_socket(load_relaxed(&d->kind)) && outbox_fits(w, t->size)) {
-        ssize_t n = outbox_send(t->fd, t->bytes, t->size, d, life);
-        if (likely(n != -EINTR && n != -ENOTSOCK)) return n;
+    if (t->out && likely(w) && is_socket(load_relaxed(&d->kind))) {
+        if (!t->message && outbox_fits(w, t->size)) {
+            ssize_t n = outbox_send(t->fd, t->bytes, t->size, d, life);
+            if (likely(n != -EINTR && n != -ENOTSOCK)) return n;
+        } else {
+            outbox_pass(w);
+        }
     }
     return try_once(t, d, life);
 }

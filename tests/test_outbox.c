@@ -318,6 +318,73 @@ static void who_computes_holds_no_writes_back(void **state)
     for (int i = 0; i < 10; i++) test_run(write_beside_who_computes, NULL, WEFT_OPTIONS(.workers = 2));
 }
 
+/* ---- several to one socket --------------------------------------------------------- */
+
+enum { FEW = 12 };
+
+struct by_turns {
+    weft_event go;
+    int        ends[2];
+    int        begun; /* how many have */
+    bool       in_order;
+};
+
+struct one_of {
+    struct by_turns *turns;
+    bool             message;
+};
+
+static int write_turn(void *arg)
+{
+    struct one_of   *one = arg;
+    struct by_turns *turns = one->turns;
+    weft_event_wait(&turns->go, WEFT_NEVER);
+    char          byte = (char)('a' + turns->begun++);
+    struct iovec  bytes = {&byte, 1};
+    struct msghdr message = {.msg_iov = &bytes, .msg_iovlen = 1};
+    task_check((one->message ? weft_sendmsg(turns->ends[1], &message, 0, WEFT_NEVER)
+                             : weft_write(turns->ends[1], &byte, 1, WEFT_NEVER)) == 1);
+    return 0;
+}
+
+static int write_by_turns(void *arg)
+{
+    struct by_turns *turns = arg;
+    struct one_of    ones[FEW];
+    weft_task        tasks[FEW];
+    char             bytes[FEW + 1] = "";
+
+    test_link_make(turns->ends, TEST_UNIX);
+    task_check(weft_write(turns->ends[1], "x", 1, WEFT_NEVER) == 1 && recv(turns->ends[0], bytes, 1, 0) == 1);
+    for (int i = 0; i < FEW; i++) {
+        ones[i] = (struct one_of){turns, i % 4 == 1};
+        weft_spawn(&tasks[i], write_turn, &ones[i]);
+    }
+    test_let_run();
+    weft_event_set(&turns->go);
+    for (int i = 0; i < FEW; i++) weft_await(&tasks[i]);
+    task_check(recv(turns->ends[0], bytes, FEW, MSG_DONTWAIT) == FEW);
+    turns->in_order = memcmp(bytes, "abcdefghijkl", FEW) == 0;
+    close(turns->ends[0]);
+    weft_close(turns->ends[1]);
+    return 0;
+}
+
+/* On one worker, unless one of them has let others run before it wrote, as any call may now and then. */
+static void writes_to_one_socket_stay_in_order(void **state)
+{
+    (void)state;
+    bool in_order = false;
+    for (int i = 0; i < 20 && !in_order; i++) {
+        struct by_turns turns = {.begun = 0};
+        assert_int_equal(test_run(write_by_turns, &turns, WEFT_OPTIONS(.workers = 1)), 0);
+        assert_task_checks();
+        in_order = turns.in_order;
+    }
+    if (WEFT_CHAOS) skip(); /* there they do so at every call */
+    assert_true(in_order);
+}
+
 /* ---- what it leaves ---------------------------------------------------------------- */
 
 static void nothing_is_left(void **state)
@@ -340,6 +407,7 @@ int main(void)
         cmocka_unit_test(each_has_its_own_result),
         cmocka_unit_test(closed_number_is_not_written_to),
         cmocka_unit_test(who_computes_holds_no_writes_back),
+        cmocka_unit_test(writes_to_one_socket_stay_in_order),
         cmocka_unit_test(nothing_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
