@@ -39,7 +39,8 @@ struct descriptor {
                                                       may block */
     struct io_thread *threads;                     /* plain ones that poll it */
     Atomic(uint32_t)  seen;         /* by who looks after waits: the changes at its last look, and 1 more */
-    Atomic(uint32_t)  looked_after; /* and the changes at which it has registered it again */
+    Atomic(uint32_t)  looked_after; /* and the changes at which it has registered it again, */
+    Atomic(uint32_t)  looked_at;    /* which was then, in milliseconds */
 };
 
 _Static_assert(offsetof(struct descriptor, slow) == CACHE_LINE, "one line");

@@ -96,10 +96,11 @@ static uint32_t changes_of(const struct descriptor *d, bool in, bool out)
 /* In case the number was closed and used again by calls that tell nobody.  If it cannot be registered any more, who waits
  * is told so by its next try; and so that other runtimes register it again, too, who waits there tries again.  With the
  * lock held all the while, or this might be done after weft_close in the name of the life before. */
-static void register_again(struct weft_runtime *rt, int fd, struct descriptor *d)
+static void register_again(struct weft_runtime *rt, int fd, struct descriptor *d, uint32_t now)
 {
     struct wait_entry *in = NULL, *out = NULL;
     spin_take(&d->lock);
+    store_relaxed(&d->looked_at, now);
     bool waits_in = !wait_empty(&d->waiting[DESCRIPTOR_IN]), waits_out = !wait_empty(&d->waiting[DESCRIPTOR_OUT]);
     store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);
     bool alone = load_relaxed(&d->registered) == rt->mark;
@@ -115,12 +116,17 @@ static void register_again(struct weft_runtime *rt, int fd, struct descriptor *d
     wait_wake_all(out, IO_READY);
 }
 
-/* Waits that began before the last look and are there still: their descriptors are registered again, once.  Only the
- * directions that are waited for count, as to register is to be told that an idle connection can be written to.  True:
- * there are some to look at later. */
+/* Thousands may wait, with deadlines of less than this, one wait after the other, and each time this costs several system
+ * calls. */
+#define AGAIN_MS 1000u
+
+/* Waits that began before the last look and are there still: their descriptors are registered again, once, and each at
+ * most every AGAIN_MS.  Only the directions that are waited for count, as to register is to be told that an idle connection
+ * can be written to.  True: there are some to look at later. */
 static bool look_after(struct weft_runtime *rt)
 {
-    bool later = false;
+    uint32_t now = (uint32_t)(choice_clock() / WEFT_MS);
+    bool     later = false;
     for (int fd = 0, most = descriptor_most(); fd < most; fd++) {
         struct descriptor *d = descriptor_of(fd);
         if (!d) {
@@ -131,8 +137,8 @@ static bool look_after(struct weft_runtime *rt)
         if ((!in && !out) || !(load_relaxed(&d->registered) & rt->mark)) continue;
         uint32_t changes = changes_of(d, in, out);
         if (load_relaxed(&d->looked_after) == changes) continue;
-        if (load_relaxed(&d->seen) == changes) {
-            register_again(rt, fd, d);
+        if (load_relaxed(&d->seen) == changes && now - load_relaxed(&d->looked_at) >= AGAIN_MS) {
+            register_again(rt, fd, d, now);
         } else {
             store_relaxed(&d->seen, changes);
             later = true;
