@@ -207,6 +207,11 @@ size_t weft_chan_len(const weft_chan *c)
     return c ? load_relaxed(&c->count) : 0;
 }
 
+static void free_queue(struct weft_chan *c)
+{
+    if (c->queue != (char *)c) free(c->queue);
+}
+
 int weft_chan_create(weft_chan **chan, size_t elem_size, size_t capacity)
 {
     if (!chan) return -EINVAL;
@@ -218,9 +223,9 @@ int weft_chan_create(weft_chan **chan, size_t elem_size, size_t capacity)
     memset(c, 0, sizeof *c);
     c->elem_size = elem_size;
     c->capacity = capacity;
-    c->queue = malloc(max_of(bytes, (size_t)1)); /* tokens, too, have a place that is not NULL */
+    c->queue = bytes > 0 ? malloc(bytes) : (char *)c; /* of tokens nothing is copied, from no place that is not there */
     if (!c->queue || !order_marks_make(&c->marks, capacity)) {
-        free(c->queue);
+        free_queue(c);
         free(c);
         return -ENOMEM;
     }
@@ -238,6 +243,6 @@ void weft_chan_destroy(weft_chan *c)
     for (size_t i = 0; ORDER_PRECISE && i < load_relaxed(&c->count); i++)
         order_drop(order_marks_get(&c->marks, (c->first + i) % c->capacity));
     order_marks_free(&c->marks);
-    free(c->queue);
+    free_queue(c);
     free(c);
 }
