@@ -55,6 +55,12 @@ static always_inline ready_t slot_put(struct slot *s, ready_t item)
     return older;
 }
 
+/* The same where it is empty. */
+static always_inline void slot_fill(struct slot *s, ready_t item)
+{
+    store_release(&s->item, item); /* pairs with slot_force */
+}
+
 /* Thief: takes it, or 0.  Dear for both sides. */
 ready_t slot_force(struct slot *s);
 

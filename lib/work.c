@@ -113,33 +113,43 @@ void work_ready(struct weft_runtime *rt, ready_t item)
     else ready_outside(rt, item);
 }
 
-/* By a worker of the runtime: in its slot, from where an older one goes to its queue. */
+/* Where somebody is in the slot already, who goes to the queue. */
+static noinline void ready_sooner(struct worker *w, ready_t item)
+{
+    if ((item = slot_put(&w->next, item))) work_ready_here(w, item);
+    if (load_relaxed(&w->asked) & ASKED_WATCH) work_answer(w);
+}
+
+/* By a worker of the runtime: in its slot. */
 static always_inline void ready_soon(struct worker *w, ready_t item)
 {
-    if (unlikely(w->choice.seeded) || migrates(w)) {
-        work_ready_here(w, item);
-        return;
-    }
-    if (unlikely((item = slot_put(&w->next, item)))) work_ready_here(w, item);
+    if (unlikely(w->choice.seeded) || migrates(w)) return work_ready_here(w, item);
+    if (unlikely(!slot_empty(&w->next))) return ready_sooner(w, item);
+    slot_fill(&w->next, item);
     /* Not the other one: who was asked to share would be called at each turn of two who wake each other. */
     if (unlikely(load_relaxed(&w->asked) & ASKED_WATCH)) work_answer(w);
 }
 
-void work_ready_fiber(struct fiber *f, bool next)
+/* Of a root, or in another runtime, or by a plain thread. */
+static noinline void ready_far(struct fiber *f)
 {
     struct weft_runtime *rt = f->runtime;
     struct root         *root = f->root; /* once pushed, f may run and end before root_push returns */
-    struct worker       *w = worker_self();
     ready_t              item = fiber_ready(f);
-    f->waiter = NULL; /* it does not wait any more, though it may be long until it runs */
-    if (unlikely(root)) {
+    if (root) {
         if (!root_push(root, item)) return;
         item = root_ready(root);
-        next = false;
     }
-    if (unlikely(!w) || unlikely(w->runtime != rt)) ready_outside(rt, item);
-    else if (next) ready_soon(w, item);
-    else work_ready_here(w, item);
+    work_ready(rt, item);
+}
+
+void work_ready_fiber(struct fiber *f, bool next)
+{
+    struct worker *w = worker_self();
+    f->waiter = NULL; /* it does not wait any more, though it may be long until it runs */
+    if (unlikely(f->root) || unlikely(!w) || unlikely(w->runtime != f->runtime)) ready_far(f);
+    else if (next) ready_soon(w, fiber_ready(f));
+    else work_ready_here(w, fiber_ready(f));
 }
 
 /* ---- timers -------------------------------------------------------------- */
