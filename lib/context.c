@@ -8,14 +8,8 @@
 #include "lock.h"
 #include "order.h"
 
-/* Boost.Context's C symbols; fcontext.hpp, which declares them, is C++. */
-typedef void *fcontext_t;
-typedef struct {
-    fcontext_t fctx;
-    void      *data;
-} transfer_t;
-
-extern fcontext_t make_fcontext(void *top, size_t size, void (*entry)(transfer_t));
+/* Boost.Context's C symbols; fcontext.hpp, which declares them, is C++.  Its transfer_t is our context_jumped. */
+extern void *make_fcontext(void *top, size_t size, void (*entry)(struct context_jumped));
 
 #if defined(__SANITIZE_ADDRESS__)
 #define ASAN 1
@@ -115,16 +109,10 @@ void context_unpose(void *before)
 #define VALGRIND_STACK_DEREGISTER(id)     ((void)(id))
 #endif
 
-/* Defined when the program has a C++ runtime.  Its two words (caught exceptions
- * and the count of those in flight) live with the thread, but belong to the stack:
- * a catch block may wait. */
-extern void *__cxa_get_globals(void) __attribute__((weak));
-
 /* jump_fcontext, for the processor's return predictor.  On x86-64 it is entered by a call and
  * left by an indirect jump, so each switch leaves one return address too many on the
  * predictor's stack, and every return up to the task's own code is mispredicted, 5 ns each.
  * Going through a return here pairs them again.  (Measured: a yield of 25 ns became one of 11.) */
-transfer_t context_jump(fcontext_t to, void *data) __asm__("weft_context_jump");
 #if defined(__x86_64__)
 __asm__(".text\n"
         ".p2align 4\n"
@@ -147,10 +135,10 @@ __asm__(".text\n"
         ".cfi_endproc\n"
         ".size weft_context_jump,.-weft_context_jump\n");
 #else
-extern transfer_t jump_fcontext(fcontext_t to, void *data);
-transfer_t        context_jump(fcontext_t to, void *data)
+extern struct context_jumped jump_fcontext(void *to, struct context *from);
+struct context_jumped        context_jump(void *to, struct context *from)
 {
-    return jump_fcontext(to, data);
+    return jump_fcontext(to, from);
 }
 #endif
 
@@ -175,7 +163,7 @@ __asm__(".text\n"
         ".type context_pass,@function\n"
         "context_pass:\n"
         ".cfi_startproc\n"
-        "    testb $1, (%rsi)\n" /* FRESH */
+        "    testb $1, (%rsi)\n" /* CONTEXT_FRESH */
         "    jne weft_context_pass_slow\n"
         "    cmpq $0, __cxa_get_globals@GOTPCREL(%rip)\n"
         "    jne weft_context_pass_slow\n"
@@ -224,7 +212,7 @@ __asm__(".text\n"
 /* make_fcontext leaves a code address where the frame pointer goes, and
  * unwinders would run on from it.  So contexts start here: frame pointer zero,
  * and a frame that says it has no caller. */
-void context_entry(transfer_t from) __asm__("weft_context_entry");
+void context_entry(struct context_jumped from) __asm__("weft_context_entry");
 #if defined(__x86_64__)
 __asm__(".text\n"
         ".p2align 4\n"
@@ -293,15 +281,13 @@ static void arrived(struct context *self)
     (void)self;
 }
 
-/* In the lowest bit of sp: the context has never run. */
-#define FRESH ((uintptr_t)1)
-
 /* Runs first on a new stack. */
-void context_start(transfer_t t) __asm__("weft_context_start") __attribute__((used, noreturn, visibility("hidden")));
-void context_start(transfer_t t)
+void context_start(struct context_jumped t) __asm__("weft_context_start")
+    __attribute__((used, noreturn, visibility("hidden")));
+void context_start(struct context_jumped t)
 {
-    struct context *from = t.data, *self = from->to;
-    from->sp = t.fctx;
+    struct context *from = t.from, *self = from->to;
+    from->sp = t.sp;
     arrived(self);
     self->entry(from);
     __builtin_trap();
@@ -314,7 +300,7 @@ void context_make(struct context *c, char *low, char *top, void (*entry)(struct 
     c->low = low;
     c->size = (size_t)(top - low);
     c->valgrind = VALGRIND_STACK_REGISTER(low, top);
-    c->sp = (void *)((uintptr_t)make_fcontext(top, (size_t)(top - low), context_entry) | FRESH);
+    c->sp = (void *)((uintptr_t)make_fcontext(top, (size_t)(top - low), context_entry) | CONTEXT_FRESH);
 }
 
 void context_thread(struct context *c)
@@ -370,16 +356,15 @@ static inline struct context *jump(struct context *from, struct context *to)
     /* A new context finds itself by this; its mark is in the pointer so that a switch
      * need not write to another cache line. */
     uintptr_t sp = (uintptr_t)to->sp;
-    if (unlikely(sp & FRESH)) {
+    if (unlikely(sp & CONTEXT_FRESH)) {
         from->to = to;
         begin(to);
     }
     left(from, to);
-    transfer_t t = context_jump((void *)(sp & ~FRESH), from);
+    struct context_jumped t = context_jump((void *)(sp & ~CONTEXT_FRESH), from);
     arrived(from);
-    struct context *other = t.data;
-    other->sp = t.fctx;
-    return other;
+    t.from->sp = t.sp;
+    return t.from;
 }
 
 /* Both on the thread that switches. */
@@ -407,7 +392,7 @@ extern const char context_passed[] __asm__("weft_context_passed");
 
 unjudged const void *context_saved(const struct context *c)
 {
-    if ((uintptr_t)c->sp & FRESH) return NULL;
+    if ((uintptr_t)c->sp & CONTEXT_FRESH) return NULL;
 #if defined(__x86_64__)
     /* Versions of jump_fcontext differ in what they save of the processor's modes, and that comes first.
      * Then come the six registers, and then this. */
@@ -423,7 +408,7 @@ unjudged const void *context_saved(const struct context *c)
 #if PASS_BY_JUMP
 static noinline int pass_slow(struct context *from, struct context *to, context_then *then, void *a, void *b)
 {
-    if (!((uintptr_t)to->sp & FRESH)) {
+    if (!((uintptr_t)to->sp & CONTEXT_FRESH)) {
         exchange_exceptions(from, to);
         return pass(from, to, then, a, b);
     }
@@ -444,7 +429,7 @@ int context_pass(struct context *from, struct context *to, context_then *then, v
 void context_bury(struct context *c)
 {
 #ifdef ASAN
-    char *sp = (char *)((uintptr_t)c->sp & ~FRESH);
+    char *sp = (char *)((uintptr_t)c->sp & ~CONTEXT_FRESH);
     __asan_poison_memory_region(c->low, (size_t)(sp - RED_ZONE - c->low));
 #endif
     (void)c;

@@ -40,6 +40,38 @@ void context_end(struct context *c);
  * sooner. */
 struct context *context_switch(struct context *from, struct context *to);
 
+/* context_switch, then then(a, b), whose result it returns: for two that pass control to and fro all the time. */
+typedef int context_then(void *a, void *b);
+int         context_pass(struct context *from, struct context *to, context_then *then, void *a, void *b);
+
+/* ---- context_switch without its call ---------------------------------------------- */
+
+struct context_jumped {
+    void           *sp;
+    struct context *from;
+};
+struct context_jumped context_jump(void *to, struct context *from) __asm__("weft_context_jump");
+
+/* In the lowest bit of sp: the context has never run. */
+#define CONTEXT_FRESH ((uintptr_t)1)
+
+/* Defined when the program has a C++ runtime.  Its two words (caught exceptions
+ * and the count of those in flight) live with the thread, but belong to the stack:
+ * a catch block may wait. */
+extern void *__cxa_get_globals(void) __attribute__((weak));
+
+static always_inline void context_hop(struct context *from, struct context *to)
+{
+    if (STACK_PER_TASK || unlikely((uintptr_t)to->sp & CONTEXT_FRESH) || unlikely(__cxa_get_globals != NULL)) {
+        context_switch(from, to);
+    } else {
+        struct context_jumped back = context_jump(to->sp, from);
+        back.from->sp = back.sp;
+    }
+}
+
+/* ---- of one that was left ---------------------------------------------------- */
+
 /* For unwind.c: where the registers of a context that was left are saved.  On x86-64 it points to the address that
  * jump_fcontext goes on at, in context_jump or context_pass, which has rbp, rbx, r15, r14, r13 and r12 below it and
  * their frame above; on aarch64 to d8, with which jump_fcontext begins.  NULL: the context has never run,
@@ -57,10 +89,6 @@ static always_inline void context_prefetch(const struct context *c)
 {
     for (unsigned i = 0; i < 6; i++) prefetch((uintptr_t)c->sp + i * CACHE_LINE);
 }
-
-/* context_switch, then then(a, b), whose result it returns: for two that pass control to and fro all the time. */
-typedef int context_then(void *a, void *b);
-int         context_pass(struct context *from, struct context *to, context_then *then, void *a, void *b);
 
 /* For AddressSanitizer: memory below the saved stack pointer is nobody's until
  * context_revive, as its task has ended. */

@@ -81,7 +81,7 @@ static always_inline void switch_to(struct worker *w, struct fiber *to, worker_t
     if (unlikely(load_acquire(&to->held))) wait_while_held(to);
     worker_count_one(&w->count.switches);
     release_root(from);
-    context_switch(left, to->current);
+    context_hop(left, to->current);
     arrive(worker_self());
     acquire_root(from);
 }
