@@ -3,18 +3,6 @@
 #include "work.h"
 #include "worker.h"
 
-void park_init(struct waiter *w, const struct wait_kind *kind, const void *object)
-{
-    struct worker *self = worker_self();
-    w->fiber = self ? self->fiber : NULL;
-    w->kind = kind;
-    w->object = object;
-    w->since = self ? self->now : 0;
-    w->claim = w->fiber ? &w->fiber->node->wait : &w->own;
-    w->outcome = 0;
-    atomic_set(&w->awake, 0);
-}
-
 struct parking {
     struct waiter *waiter;
     park_publish  *publish;

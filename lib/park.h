@@ -41,7 +41,17 @@ struct waiter {
 };
 
 /* For the calling task or thread. */
-void park_init(struct waiter *w, const struct wait_kind *kind, const void *object);
+static always_inline void park_init(struct waiter *w, const struct wait_kind *kind, const void *object)
+{
+    struct worker *self = worker_self();
+    w->fiber = self ? self->fiber : NULL;
+    w->kind = kind;
+    w->object = object;
+    w->since = self ? self->now : 0;
+    w->claim = w->fiber ? &w->fiber->node->wait : &w->own;
+    w->outcome = 0;
+    atomic_set(&w->awake, 0);
+}
 
 /* Runs once the waiter's stack may be resumed.  False: there is nothing to wait for
  * after all, and nobody has found or will find the waiter. */
