@@ -10,13 +10,18 @@
 
 #include "park.h"
 
+/* Whether nothing was cancelled since the running task has looked. */
+static always_inline bool cancel_seen(const struct fiber *f)
+{
+    /* relaxed: who sees a new epoch looks again, and who waits has its fence before this. */
+    return (uint32_t)load_relaxed(&f->runtime->epoch) == (uint32_t)load_relaxed(&f->node->result);
+}
+
 /* Why the running task is cancelled, or 0. */
 int                      cancel_check_slow(struct fiber *f);
 static always_inline int cancel_check(struct fiber *f)
 {
-    /* relaxed: who sees a new epoch looks again, and who waits has its fence before this. */
-    bool seen = (uint32_t)load_relaxed(&f->runtime->epoch) == (uint32_t)load_relaxed(&f->node->result);
-    return likely(seen) ? 0 : cancel_check_slow(f);
+    return likely(cancel_seen(f)) ? 0 : cancel_check_slow(f);
 }
 
 /* A scope's deadline, to which its node's state leads, as it does not fit into the public type; no deadline: 0. */

@@ -97,7 +97,7 @@ static void unlock(void *chan)
     spin_drop(&((struct weft_chan *)chan)->lock, 0);
 }
 
-/* With the lock held, which it drops. */
+/* Waits at one end; with the lock held, which it drops. */
 static always_inline int wait_at(struct weft_chan *c, wait_queue *queue, void *elem, weft_time deadline,
                                  const struct wait_kind *kind)
 {
@@ -122,12 +122,22 @@ static always_inline int wait_at(struct weft_chan *c, wait_queue *queue, void *e
     return result;
 }
 
-/* With others at the other end, or with nothing to be done at once; with the lock held, which they drop. */
+static noinline int wait_to_send(struct weft_chan *c, const void *elem, weft_time deadline)
+{
+    return wait_at(c, &c->senders, (void *)elem, deadline, &chan_kind_send);
+}
+
+static noinline int wait_to_recv(struct weft_chan *c, void *elem, weft_time deadline)
+{
+    return wait_at(c, &c->receivers, elem, deadline, &chan_kind_recv);
+}
+
+/* With others at the other end, or closed; with the lock held, which they drop. */
 static noinline int send_slow(struct weft_chan *c, const void *elem, weft_time deadline)
 {
     struct chan_entry *wake = NULL;
     int                result = try_send(c, elem, &wake);
-    if (result == -EAGAIN) return wait_at(c, &c->senders, (void *)elem, deadline, &chan_kind_send);
+    if (unlikely(result == -EAGAIN)) return wait_to_send(c, elem, deadline); /* none of them could be claimed */
     unlock(c);
     if (wake) chan_wake(wake, c, true);
     return result;
@@ -137,7 +147,7 @@ static noinline int recv_slow(struct weft_chan *c, void *elem, weft_time deadlin
 {
     struct chan_entry *wake = NULL;
     int                result = try_recv(c, elem, &wake);
-    if (result == -EAGAIN) return wait_at(c, &c->receivers, elem, deadline, &chan_kind_recv);
+    if (unlikely(result == -EAGAIN)) return wait_to_recv(c, elem, deadline);
     unlock(c);
     if (wake) chan_wake(wake, c, true);
     return result;
@@ -151,8 +161,8 @@ int weft_chan_send(weft_chan *c, const void *elem, size_t size, weft_time deadli
     if (likely(w)) worker_spend(w);
     spin_take(&c->lock);
     size_t count = load_relaxed(&c->count);
-    if (unlikely(count == c->capacity) || unlikely(!wait_empty(&c->receivers)) || unlikely(load_relaxed(&c->closed)))
-        return send_slow(c, elem, deadline);
+    if (unlikely(!wait_empty(&c->receivers)) || unlikely(load_relaxed(&c->closed))) return send_slow(c, elem, deadline);
+    if (unlikely(count == c->capacity)) return wait_to_send(c, elem, deadline);
     put(c, elem, count, order_send(elem, c->elem_size));
     unlock(c);
     return 0;
@@ -166,7 +176,9 @@ int weft_chan_recv(weft_chan *c, void *elem, size_t size, weft_time deadline)
     if (likely(w)) worker_spend(w);
     spin_take(&c->lock);
     size_t count = load_relaxed(&c->count);
-    if (unlikely(count == 0) || unlikely(!wait_empty(&c->senders))) return recv_slow(c, elem, deadline);
+    if (unlikely(!wait_empty(&c->senders))) return recv_slow(c, elem, deadline);
+    if (unlikely(count == 0))
+        return load_relaxed(&c->closed) ? recv_slow(c, elem, deadline) : wait_to_recv(c, elem, deadline);
     get(c, elem, count);
     unlock(c);
     return 0;

@@ -29,31 +29,49 @@ static void expired(struct timer *t, void *arg)
     work_expired(w->fiber, t->when, arg);
 }
 
-/* On the next stack, with the locks held: whoever claims the waiter from here on cannot let its frame
- * go before they are dropped. */
-static void then_wait(struct worker *self, struct fiber *f, void *arg)
+/* Something was cancelled: looks whether that is for this one. */
+static noinline bool look_and_unlock(struct waiter *w, wait_unlock *unlock, void *unlock_arg)
 {
-    struct waiter *w = arg;
-    wait_unlock   *unlock = w->unlock;
-    void          *unlock_arg = w->arg;
-    bool           timed = w->timed;
-    chaos_point();
-    if (timed) {
-        timers_lock(&self->timers); /* against expiring before the claim is published */
-        w->timer.expire = expired;
-        timers_start(&self->timers, &w->timer);
-    }
-    store_release(w->claim, (uintptr_t)w); /* pairs with park_claim */
-    fence_seq(); /* pairs with the one in cancel_node: either that finds the claim, or this finds its reason */
-    chaos_point();
-    int  reason = cancel_check(f);
-    bool mine = unlikely(reason) && park_claim(w);
+    int  reason = cancel_check_slow(w->fiber);
+    bool mine = reason && park_claim(w);
     if (mine) w->outcome = reason;
     unlock(unlock_arg);
     chaos_point();
-    if (timed) timers_unlock(&self->timers);
-    if (unlikely(mine)) work_ready_fiber(f, false);
-    if (!timed) return;
+    return mine;
+}
+
+/* On the next stack, with the locks held: whoever claims the waiter from here on cannot let its frame
+ * go before they are dropped.  True: it is cancelled, and the caller is to wake it. */
+static always_inline bool publish_and_unlock(struct waiter *w, struct fiber *f)
+{
+    wait_unlock *unlock = w->unlock;
+    void        *unlock_arg = w->arg;
+    store_release(w->claim, (uintptr_t)w); /* pairs with park_claim */
+    fence_seq(); /* pairs with the one in cancel_node: either that finds the claim, or this finds its reason */
+    chaos_point();
+    if (unlikely(!cancel_seen(f))) return look_and_unlock(w, unlock, unlock_arg);
+    unlock(unlock_arg);
+    return false;
+}
+
+static void then_wait(struct worker *self, struct fiber *f, void *arg)
+{
+    (void)self;
+    chaos_point();
+    if (unlikely(publish_and_unlock(arg, f))) work_ready_fiber(f, false);
+}
+
+static void then_wait_until(struct worker *self, struct fiber *f, void *arg)
+{
+    struct waiter *w = arg;
+    chaos_point();
+    timers_lock(&self->timers); /* against expiring before the claim is published */
+    w->timer.expire = expired;
+    timers_start(&self->timers, &w->timer);
+    bool cancelled = publish_and_unlock(w, f);
+    chaos_point();
+    timers_unlock(&self->timers);
+    if (unlikely(cancelled)) work_ready_fiber(f, false);
     /* Who goes on here may go on for long: somebody has to look after the timer. */
     bool busy = self->fiber->node || self->stash;
     if (busy && unlikely(load_relaxed(&self->asked) & ASKED_WATCH)) work_answer(self);
@@ -71,24 +89,29 @@ static int thread_wait(struct waiter *w, weft_time deadline)
     return w->outcome;
 }
 
-/* As wait_for, but for EXPIRED. */
-static int wait_here(struct waiter *w, weft_time deadline, wait_unlock *unlock, void *arg)
+/* By a plain thread; as wait_here. */
+static noinline int wait_outside(struct waiter *w, weft_time deadline, wait_unlock *unlock, void *arg)
 {
     w->timed = deadline != WEFT_NEVER;
-    if (unlikely(!w->fiber)) {
-        atomic_set(&w->own, (uintptr_t)w); /* the lock that is held publishes it */
-        if (!w->timed) search_park();      /* as in park_wait */
-        unlock(arg);
-        chaos_point();
-        if (!w->timed) search_parked();
-        return thread_wait(w, deadline);
-    }
+    atomic_set(&w->own, (uintptr_t)w); /* the lock that is held publishes it */
+    if (!w->timed) search_park();      /* as in park_wait */
+    unlock(arg);
+    chaos_point();
+    if (!w->timed) search_parked();
+    return thread_wait(w, deadline);
+}
+
+/* As wait_for, but for EXPIRED. */
+static always_inline int wait_here(struct waiter *w, weft_time deadline, wait_unlock *unlock, void *arg)
+{
+    if (unlikely(!w->fiber)) return wait_outside(w, deadline, unlock, arg);
+    w->timed = deadline != WEFT_NEVER;
     w->unlock = unlock;
     w->arg = arg;
     w->timer.when = deadline;
     cancel_link(w->fiber);
     w->fiber->waiter = w;
-    worker_suspend(worker_self(), then_wait, w);
+    worker_suspend(worker_self(), w->timed ? then_wait_until : then_wait, w);
     /* Who has claimed it for the deadline has had the lock of the timers, and so has come after then_wait. */
     if (w->outcome == EXPIRED) return EXPIRED;
     /* Anybody else may have come while that held the lock still. */

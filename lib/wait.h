@@ -99,10 +99,17 @@ static inline void wait_remove(wait_queue *queue, struct wait_entry *e)
 /* Takes entries out from the front until one could be claimed: that one, or NULL. */
 static inline struct wait_entry *wait_claim_first(wait_queue *queue)
 {
-    struct wait_entry *e;
-    while ((e = wait_first(queue))) {
+    struct wait_entry *last;
+    while ((last = load_relaxed(queue))) {
+        struct wait_entry *e = last->next;
         prefetch(e->waiter->fiber); /* side by side with its claim */
-        wait_remove(queue, e);
+        if (e == last) {
+            store_relaxed(queue, NULL);
+        } else {
+            last->next = e->next;
+            e->next->prev = last;
+        }
+        e->next = NULL;
         if (likely(park_claim(e->waiter))) return e;
     }
     return NULL;
