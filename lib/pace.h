@@ -4,7 +4,8 @@
  * for each would cost more than the event.  So the number between two looks follows what they took: it shrinks in
  * proportion when the last ones took too long, to a quarter at most, as that may have been one alone; and it doubles while
  * they take no time, unless some have been long not long ago: a burst of short ones is not to hide the long ones among
- * which it comes.
+ * which it comes.  The clock is the coarse one; but so long after some have been long the exact one costs nothing beside
+ * them, and who asks it looks more often.
  */
 #ifndef WEFT_PACE_H
 #define WEFT_PACE_H
@@ -12,18 +13,20 @@
 #include "base.h"
 
 struct pace {
-    int64_t looked, slow; /* when it was looked last, and when more than a tick had passed before that */
+    int64_t looked, slow; /* when it was looked last, and when they had been long before that */
+    int64_t told;         /* when a look by the exact clock was last told that it was time */
     int64_t tick;         /* what the coarse clock moves on by */
     int32_t stride;       /* events until the next look, once this many have gone by */
 };
 
 /* Looks should be this near to each other; Go's scheduler preempts after as much. */
 #define PACE_NS        (10 * INT64_C(1000000))
+#define PACE_EXACT_NS  INT64_C(1000000)
 #define PACE_MEMORY_NS (100 * INT64_C(1000000))
 
 static inline void pace_init(struct pace *p, int32_t most, int64_t now, int64_t tick)
 {
-    *p = (struct pace){now, now - PACE_MEMORY_NS, tick, most};
+    *p = (struct pace){.looked = now, .slow = now - PACE_MEMORY_NS, .tick = tick, .stride = most};
 }
 
 /* There were no events for a while. */
@@ -32,18 +35,38 @@ static inline void pace_rested(struct pace *p, int64_t now)
     p->looked = now;
 }
 
+/* Whether some have been long not long ago. */
+static inline bool pace_long(const struct pace *p)
+{
+    return p->looked - p->slow < PACE_MEMORY_NS;
+}
+
+static inline void pace_shrink(struct pace *p, int64_t passed, int64_t aim)
+{
+    p->stride = (int32_t)max_of(max_of(p->stride * aim / passed, p->stride / 4), 1);
+}
+
 /* A look, at the coarse clock.  True: a tick has passed since the last one. */
 static inline bool pace_look(struct pace *p, int32_t most, int64_t now)
 {
+    int64_t passed = max_of(now - p->looked, 0); /* the last one may have been at the exact clock, which is ahead */
+    p->looked += passed;
+    if (passed > p->tick) p->slow = now; /* and not just one, which may have been about to */
+    if (passed > PACE_NS) pace_shrink(p, passed, PACE_NS);
+    else if (passed == 0 && !pace_long(p)) p->stride = min_of(p->stride * 2, most);
+    return passed != 0;
+}
+
+/* A look, at the exact clock, while pace_long.  True: PACE_EXACT_NS have passed since it was so last. */
+static inline bool pace_look_exactly(struct pace *p, int32_t most, int64_t now)
+{
     int64_t passed = now - p->looked;
     p->looked = now;
-    if (passed > p->tick) p->slow = now; /* and not just one, which may have been about to */
-    if (passed > PACE_NS) {
-        p->stride = (int32_t)max_of(max_of(p->stride * PACE_NS / passed, p->stride / 4), 1);
-    } else if (passed == 0 && now - p->slow >= PACE_MEMORY_NS) {
-        p->stride = min_of(p->stride * 2, most);
-    }
-    return passed != 0;
+    if (passed * most > p->tick * p->stride) p->slow = now; /* the most that there may be would have taken a tick */
+    if (passed > 2 * PACE_EXACT_NS) pace_shrink(p, passed, PACE_EXACT_NS);
+    bool due = now - p->told >= PACE_EXACT_NS;
+    if (due) p->told = now;
+    return due;
 }
 
 #endif

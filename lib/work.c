@@ -2,7 +2,11 @@
 
 #include <limits.h>
 
-/* Every so many of these it looks after everybody's timers: another worker may be computing, and nobody be idle. */
+/* Between two far picks there are so many near ones at least, however long they take: what has only yielded would else come
+ * before what was woken, as soon as it takes long. */
+#define FAR_LEAST 16
+
+/* Every so many far ones it looks after everybody's timers: another worker may be computing, and nobody be idle. */
 #define FAR_ALL 16
 
 /* Every so many it polls descriptors, a system call; and when a tick of the clock has passed. */
@@ -318,19 +322,34 @@ static ready_t pick_oldest(struct worker *w)
     return pick_begun(w, w->turn);
 }
 
-noinline ready_t work_pick_far(struct worker *w)
+/* So that it can be stolen while another runs. */
+static void give_up_next(struct worker *w)
 {
     ready_t next = work_take_next(w);
-    if (next) work_ready_here(w, next); /* so that it can be stolen while the other runs */
-    w->poll_due = w->turn % FAR_POLL == 0;
+    if (next) work_ready_here(w, next);
+}
+
+noinline ready_t work_pick_far(struct worker *w)
+{
+    struct pace *p = &w->near_pace;
     if (w->choice.seeded) {
+        give_up_next(w);
+        w->poll_due = w->turn % FAR_POLL == 0;
         w->near = 0;
         return pick_any(w);
     }
-    bool all = w->turn % FAR_ALL == 0;
-    if (pace_look(&w->near_pace, WORK_NEAR, choice_tick())) w->poll_due = all = true;
-    w->near = w->near_pace.stride;
+    w->far -= p->stride;
+    bool late = pace_long(p) ? pace_look_exactly(p, WORK_NEAR, choice_clock()) : pace_look(p, WORK_NEAR, choice_tick());
+    bool soon = late && w->far <= WORK_NEAR - FAR_LEAST && p->looked - w->far_at >= PACE_NS;
+    bool far = WEFT_CHAOS || soon || w->far <= 0;
+    bool all = late || (far && w->turn % FAR_ALL == 0);
+    w->poll_due = late || (far && w->turn % FAR_POLL == 0);
+    w->near = p->stride;
     if (all || timers_next(&w->timers) != INT64_MAX) work_expire(w, all);
+    if (!far) return 0;
+    give_up_next(w);
+    w->far = WORK_NEAR;
+    w->far_at = p->looked;
     if (WEFT_CHAOS) {
         w->turn++;
         w->near = (int32_t)choice_below(&w->choice, CHAOS_NEAR);

@@ -102,8 +102,9 @@ static inline uint32_t work_length(struct worker *w)
 /* Of the tasks for which the deque had no memory. */
 ready_t work_take_spilled(struct worker *w);
 
-/* From the far end, or with a seed from anywhere.  After this many near picks at most, fewer while these take long: with
- * it 61, Go's number, prime so as not to beat with loops. */
+/* From the far end, or with a seed from anywhere; 0: nothing, or it is not time yet, but for a look at the clock, which
+ * comes the more often the longer the picks take.  After this many near picks at most: with it 61, Go's number, prime so as
+ * not to beat with loops. */
 #define WORK_NEAR 60
 ready_t work_pick_far(struct worker *w);
 

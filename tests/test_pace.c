@@ -1,6 +1,6 @@
 /* test_pace.c - how long others wait for a task that computes between its calls
  *
- * The coarse clock is the test's own, so a task computes for as long as it says.
+ * The clocks are the test's own, so a task computes for as long as it says.
  */
 #include "support.h"
 
@@ -11,23 +11,27 @@
 
 #define MS INT64_C(1000000)
 
-static _Atomic(int64_t) tick; /* 0: the machine's clock */
+static _Atomic(int64_t) moment; /* 0: the machine's clock */
+
+/* The coarse clock moves on by so much. */
+#define TICK (4 * MS)
 
 int __wrap_clock_gettime(clockid_t id, struct timespec *now);
 int __real_clock_gettime(clockid_t id, struct timespec *now);
 
 int __wrap_clock_gettime(clockid_t id, struct timespec *now)
 {
-    int64_t moment = atomic_load(&tick);
+    int64_t ns = atomic_load(&moment);
 
-    if (id != CLOCK_MONOTONIC_COARSE || moment == 0) return __real_clock_gettime(id, now);
-    *now = (struct timespec){moment / (1000 * MS), moment % (1000 * MS)};
+    if (ns == 0 || (id != CLOCK_MONOTONIC_COARSE && id != CLOCK_MONOTONIC)) return __real_clock_gettime(id, now);
+    if (id == CLOCK_MONOTONIC_COARSE) ns -= ns % TICK;
+    *now = (struct timespec){ns / (1000 * MS), ns % (1000 * MS)};
     return 0;
 }
 
 static void compute(int64_t duration)
 {
-    atomic_fetch_add(&tick, duration);
+    atomic_fetch_add(&moment, duration);
 }
 
 /* ---- the number between two looks ---------------------------------------------------------- */
@@ -78,6 +82,41 @@ static void doubles_while_no_tick_passes(void **state)
     assert_int_equal(pace.stride, 60);
     assert_true(pace_look(&pace, 60, 90104 * MS));
     assert_int_equal(pace.stride, 60);
+}
+
+static void exact_looks_come_more_often(void **state)
+{
+    struct pace pace;
+    int64_t     now = 1000 * MS;
+
+    (void)state;
+    pace_init(&pace, 64, now, 4 * MS);
+    assert_false(pace_long(&pace));
+    assert_true(pace_look(&pace, 64, now += 8 * MS)); /* 64 in 8 ms */
+    assert_true(pace_long(&pace));
+    assert_int_equal(pace.stride, 64);
+    assert_true(pace_look_exactly(&pace, 64, now += 8 * MS));
+    assert_int_equal(pace.stride, 16);
+    assert_true(pace_look_exactly(&pace, 64, now += 2 * MS));
+    assert_int_equal(pace.stride, 16);
+    assert_true(pace_look_exactly(&pace, 64, now += 4 * MS));
+    assert_int_equal(pace.stride, 4);
+    /* Those that take no time among them do not make it look less often, nor say that it is time. */
+    for (int i = 0; i < 100; i++) assert_false(pace_look_exactly(&pace, 64, now += 1000));
+    assert_true(pace_look_exactly(&pace, 64, now += MS));
+    assert_int_equal(pace.stride, 4);
+    /* Until there was none for long. */
+    for (int i = 0; i < 100; i++) pace_look_exactly(&pace, 64, now += MS / 8);
+    assert_true(pace_long(&pace));
+    for (int i = 0; pace_long(&pace); i++) {
+        assert_true(i < 1000);
+        pace_look_exactly(&pace, 64, now += MS / 8);
+    }
+    assert_int_equal(pace.stride, 4);
+    /* The coarse clock is behind the exact one. */
+    assert_false(pace_look(&pace, 64, now - 3 * MS));
+    assert_int_equal(pace.stride, 8);
+    assert_int_equal(pace.looked, now);
 }
 
 /* ---- who waits meanwhile --------------------------------------------------------------------- */
@@ -159,9 +198,9 @@ static int others_run_soon(void *arg)
 static void calls_look_at_the_clock(void **state)
 {
     (void)state;
-    atomic_store(&tick, 1000 * MS);
+    atomic_store(&moment, 1000 * MS);
     assert_int_equal(test_run(others_run_soon, NULL, WEFT_OPTIONS(.workers = 1)), 0);
-    atomic_store(&tick, 0);
+    atomic_store(&moment, 0);
 }
 
 /* One breath in four begins the task that is to be awaited instead, the oldest that there is. */
@@ -175,54 +214,47 @@ static int old_runs_beside_awaits(void *arg)
 static void awaits_look_at_the_clock(void **state)
 {
     (void)state;
-    atomic_store(&tick, 1000 * MS);
+    atomic_store(&moment, 1000 * MS);
     assert_int_equal(test_run(old_runs_beside_awaits, NULL, WEFT_OPTIONS(.workers = 1)), 0);
-    atomic_store(&tick, 0);
+    atomic_store(&moment, 0);
 }
 
 /* ---- tasks that compute and yield ------------------------------------------------------------ */
 
 static atomic_bool stop;
 
-static int compute_and_yield(void *arg)
-{
-    (void)arg;
-    while (!atomic_load(&stop)) {
-        compute(1 * MS);
-        weft_yield();
-    }
-    return 0;
-}
-
 static unsigned turns_taken;
 
-static int count_turns(void *arg)
+static int compute_and_yield(void *milliseconds)
 {
-    (void)arg;
     while (!atomic_load(&stop)) {
         turns_taken++;
-        compute(1 * MS);
+        compute(*(int *)milliseconds * MS);
         weft_yield();
     }
     return 0;
 }
+
+static unsigned turns_at_end; /* of what has waited */
 
 static int read_one(void *fd)
 {
     char byte;
+    int  got = (int)weft_read(*(int *)fd, &byte, 1, WEFT_NEVER);
 
-    return (int)weft_read(*(int *)fd, &byte, 1, WEFT_NEVER);
+    turns_at_end = turns_taken;
+    return got;
 }
 
 /* What has come over a descriptor is seen by a worker that has no moment to spare. */
 static int reader_runs_soon(void *arg)
 {
-    weft_task tasks[8], counter, reader;
+    weft_task tasks[8], reader;
+    int       milliseconds = 1;
 
     (void)arg;
     atomic_store(&stop, false);
-    for (size_t i = 0; i < TEST_LENGTH(tasks); i++) weft_spawn(&tasks[i], compute_and_yield, NULL);
-    weft_spawn(&counter, count_turns, NULL);
+    for (size_t i = 0; i < TEST_LENGTH(tasks); i++) weft_spawn(&tasks[i], compute_and_yield, &milliseconds);
     for (int i = 0; i < 100; i++) weft_yield(); /* they have their pace */
     for (int i = 0; i < 10; i++) {
         int      fds[2];
@@ -236,29 +268,81 @@ static int reader_runs_soon(void *arg)
         task_check(weft_write(fds[1], &byte, 1, 0) == 1);
         before = turns_taken;
         while (!weft_done(&reader) && turns_taken - before < 1000) weft_yield();
-        task_check(turns_taken - before <= 4); /* not a round of all who yield */
+        task_check(turns_at_end - before <= 4); /* not a round of all who yield, nor until PACE_NS have passed */
         task_check(weft_await(&reader) == 1);
         task_check(weft_close(fds[0]) == 0 && weft_close(fds[1]) == 0);
     }
     atomic_store(&stop, true);
     for (size_t i = 0; i < TEST_LENGTH(tasks); i++) weft_await(&tasks[i]);
-    return weft_await(&counter);
+    return 0;
 }
 
 static void descriptors_are_polled_in_time(void **state)
 {
     (void)state;
-    atomic_store(&tick, 1000 * MS);
+    atomic_store(&moment, 1000 * MS);
     assert_int_equal(test_run(reader_runs_soon, NULL, WEFT_OPTIONS(.workers = 1)), 0);
-    atomic_store(&tick, 0);
+    atomic_store(&moment, 0);
+}
+
+static atomic_uint woken_ran;
+
+static int wait_for_close(void *chan)
+{
+    int value;
+
+    task_check(weft_chan_recv(chan, &value, sizeof value, WEFT_NEVER) == -EPIPE);
+    atomic_fetch_add(&woken_ran, 1);
+    turns_at_end = turns_taken;
+    return 0;
+}
+
+/* Who was woken comes before who only yields, however long that computes in between. */
+static int woken_run_soon(void *arg)
+{
+    enum { WOKEN = 64 };
+    weft_task tasks[8], woken[WOKEN];
+    int       milliseconds = 5;
+
+    (void)arg;
+    atomic_store(&stop, false);
+    for (size_t i = 0; i < TEST_LENGTH(tasks); i++) weft_spawn(&tasks[i], compute_and_yield, &milliseconds);
+    for (int i = 0; i < 100; i++) weft_yield(); /* they have their pace */
+    for (int i = 0; i < 10; i++) {
+        weft_chan *chan;
+        unsigned   before;
+
+        atomic_store(&woken_ran, 0);
+        task_check(weft_chan_create(&chan, sizeof(int), 0) == 0);
+        for (int k = 0; k < WOKEN; k++) weft_spawn(&woken[k], wait_for_close, chan);
+        for (int yields = 0; yields < 200; yields++) weft_yield();
+        task_check(weft_chan_close(chan) == 0);
+        before = turns_taken;
+        while (atomic_load(&woken_ran) < WOKEN && turns_taken - before < 1000) weft_yield();
+        task_check(turns_at_end - before <= WOKEN / 8);
+        for (int k = 0; k < WOKEN; k++) task_check(weft_await(&woken[k]) == 0);
+        weft_chan_destroy(chan);
+    }
+    atomic_store(&stop, true);
+    for (size_t i = 0; i < TEST_LENGTH(tasks); i++) weft_await(&tasks[i]);
+    return 0;
+}
+
+static void who_was_woken_comes_first(void **state)
+{
+    (void)state;
+    atomic_store(&moment, 1000 * MS);
+    assert_int_equal(test_run(woken_run_soon, NULL, WEFT_OPTIONS(.workers = 1)), 0);
+    atomic_store(&moment, 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(shrinks_in_proportion),          cmocka_unit_test(doubles_while_no_tick_passes),
-        cmocka_unit_test(calls_look_at_the_clock),        cmocka_unit_test(awaits_look_at_the_clock),
-        cmocka_unit_test(descriptors_are_polled_in_time),
+        cmocka_unit_test(shrinks_in_proportion),       cmocka_unit_test(doubles_while_no_tick_passes),
+        cmocka_unit_test(calls_look_at_the_clock),     cmocka_unit_test(awaits_look_at_the_clock),
+        cmocka_unit_test(exact_looks_come_more_often), cmocka_unit_test(descriptors_are_polled_in_time),
+        cmocka_unit_test(who_was_woken_comes_first),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
