@@ -1,4 +1,4 @@
-"""bench/scale: how weft, Go and Tokio grow with the number of tasks, senders, workers and connections."""
+"""bench/scale: how weft, Go and Tokio grow with tasks, senders, workers, connections and tasks that compute."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ _ROUNDS = 5
 _QUICK_ROUNDS = 1
 _SHARED = 100_000  # items of the senders
 _MESSAGES = 20_000  # at least, on all connections
+_BUSY = (64, 3_200)  # connections, and messages on all of them, beside tasks that compute
 _FIB = (24, 75_024)  # the number, and its spawns
 _RESULTS = sides.ROOT / "bench" / "results"
 _COLOURS = {"weft": "#000000", "go": "#00a0d0", "tokio": "#d04000"}  # as in chart.py
@@ -38,7 +39,8 @@ class Curve:
     points: list[int]
     quick: list[int]
     run: Callable[[Side, int], Line]
-    per: Callable[[int], float]  # what a run's time is divided by
+    per: Callable[[int], float]  # what a run's figure is divided by
+    figure: int = 0  # which of those that are printed
 
 
 def _messages(connections: int) -> int:
@@ -47,6 +49,22 @@ def _messages(connections: int) -> int:
 
 def _tens(most: int) -> list[int]:
     return [10**power for power in range(most + 1)]
+
+
+def _busy(name: str, workers: int) -> Curve:
+    connections, messages = _BUSY
+    cores = "one core, the load apart" if workers == 1 else f"{workers} cores, the load too"
+    return Curve(
+        name,
+        f"echo on {connections} connections beside tasks that compute, on {cores}",
+        "tasks that compute for 1 ms at a time",
+        "ms, the 99.9th percentile",
+        _tens(2),
+        [1, 10],
+        lambda side, n: sides.run_server(side, ["echo-busy", str(workers), str(n)], workers, messages, connections),
+        lambda n: 1e6,
+        figure=3,
+    )
 
 
 def _curves() -> list[Curve]:
@@ -89,9 +107,11 @@ def _curves() -> list[Curve]:
             "ns a request",
             _tens(4),
             [1, 100],
-            lambda side, n: sides.run_server(side, cores, _messages(n), n),
+            lambda side, n: sides.run_server(side, ["echo", str(cores)], cores, _messages(n), n),
             _messages,
         ),
+        _busy("busy-one", 1),
+        _busy("busy", cores),
     ]
 
 
@@ -117,8 +137,8 @@ def _measure(curve: Curve, there: list[Side], quick: bool) -> Measured:
                 check = line.check if check is None else check
                 if line.check != check:
                     raise SystemExit(f"bench/scale: {side.name} came to {line.check}, and others to {check}")
-                ns = line.figures[0] / curve.per(point)
-                measured.sides[side.name].setdefault(point, []).append(ns)
+                figure = line.figures[curve.figure] / curve.per(point)
+                measured.sides[side.name].setdefault(point, []).append(figure)
         _print(measured, point)
     return measured
 
@@ -138,11 +158,23 @@ def _save(path: Path, measured: list[Measured], every: list[Side], command: str)
         "machine": machine.describe(every),
         "load": machine.load(),
         "curves": [
-            {"name": m.curve.name, "axis": m.curve.axis, "unit": m.curve.unit, "ns": m.sides} for m in measured
+            {"name": m.curve.name, "axis": m.curve.axis, "unit": m.curve.unit, "rounds": m.sides} for m in measured
         ],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def _stored(path: Path, curves: list[Curve]) -> list[Measured]:
+    """Those that were measured before."""
+    stored = {curve["name"]: curve for curve in json.loads(path.read_text())["curves"]} if path.exists() else {}
+    measured = []
+    for curve in curves:
+        if curve.name in stored:
+            rounds = stored[curve.name]["rounds"]
+            numbered = {side: {int(n): of for n, of in points.items()} for side, points in rounds.items()}
+            measured.append(Measured(curve, numbered))
+    return measured
 
 
 def _axis(points: list[int]) -> list[str]:
@@ -155,11 +187,11 @@ def _axis(points: list[int]) -> list[str]:
 def _draw(path: Path, measured: list[Measured]) -> None:
     """A curve a panel: medians, and from the first to the third quartile."""
     lines = [
-        'set terminal svg size 1000,860 font "sans-serif,13" background "#ffffff"',
+        'set terminal svg size 1000,1290 font "sans-serif,13" background "#ffffff"',
         f"set output '{path}'",
-        "set multiplot layout 2,2",
+        "set multiplot layout 3,2",
         "set logscale y",
-        "set format y '%.0f'",
+        "set format y '%g'",
         "set grid",
         "set key outside below horizontal center",
     ]
@@ -190,7 +222,7 @@ def _markdown(document: dict[str, object]) -> str:
     return (
         f"`{document['command']}`, {document['date']}, on {described}. {versions}; weft's commit {where['weft']}. "
         f"Medians of {_ROUNDS} rounds in which the sides took turns; the bars are quartiles.\n\n"
-        "![Cost by tasks, senders, workers and connections](bench/results/scale.svg)\n"
+        "![Cost by tasks, senders, workers, connections and tasks that compute](bench/results/scale.svg)\n"
     )
 
 
@@ -198,8 +230,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench/scale", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two points a curve, into build/compare/quick")
     parser.add_argument("--readme", action="store_true", help="puts the last run into README.md; measures nothing")
+    names = [curve.name for curve in _curves()]
+    parser.add_argument("curves", nargs="*", metavar="CURVE", help=f"of {', '.join(names)}; all, if none is named")
     given = parser.parse_args()
     quick = given.quick
+    if unknown := set(given.curves) - set(names):
+        parser.error(f"there is no {', '.join(sorted(unknown))}")
     if given.readme:
         document = json.loads((_RESULTS / "scale.json").read_text())
         report.put_into(sides.ROOT / "README.md", "bench/scale", _markdown(document))
@@ -213,8 +249,11 @@ def main() -> None:
     for side in every:
         if side.missing:
             print(f"without {side.name}: {side.missing}")
-    measured = [_measure(curve, there, quick) for curve in _curves()]
     directory = sides.ROOT / "build" / "compare" / "quick" if quick else _RESULTS
+    asked = given.curves or names
+    anew = {curve.name: _measure(curve, there, quick) for curve in _curves() if curve.name in asked}
+    before = {m.curve.name: m for m in _stored(directory / "scale.json", _curves())}
+    measured = [(before | anew)[name] for name in names if name in before | anew]
     _save(directory / "scale.json", measured, every, " ".join(["bench/scale", *sys.argv[1:]]))
     _draw(directory / "scale.svg", measured)
     print(directory / "scale.svg")

@@ -107,7 +107,7 @@ def _execute(command: list[str | Path]) -> Line:
 def run(side: Side, subject: Subject, workers: int, size: str) -> Line:
     """One round of a side."""
     if subject.name == "echo":
-        return run_server(side, workers, int(size), CONNECTIONS)
+        return run_server(side, ["echo", str(workers)], workers, int(size), CONNECTIONS)
     return run_program(side, subject.name, workers, size)
 
 
@@ -130,11 +130,11 @@ class Placement:
         return Placement({allowed[0]}, set(allowed[1:]))
 
 
-def run_server(side: Side, workers: int, messages: int, connections: int) -> Line:
+def run_server(side: Side, subject: list[str], workers: int, messages: int, connections: int) -> Line:
     """Starts the server, which says on which port it is, and lets the load, the same for all, measure it."""
     place = Placement.of(workers)
     server = subprocess.Popen(
-        [side.program, "echo", str(workers)],
+        [side.program, *subject],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

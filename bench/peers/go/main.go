@@ -70,6 +70,7 @@ var subjects = map[string]subject{
 	"mutex":          {run: mutex},
 	"timers":         {run: timers},
 	"echo":           {run: echo},
+	"echo-busy":      {run: echoBusy},
 	"contrast":       {run: contrast},
 	"memory":         {run: memory},
 	"memory-spawned": {run: memorySpawned},

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -66,6 +67,22 @@ func echo() {
 		must(err)
 		go echoConnection(c)
 	}
+}
+
+// Computes for a millisecond at a time, and then lets others run.
+func compute() {
+	for {
+		for begin := time.Now(); time.Since(begin) < time.Millisecond; {
+		}
+		runtime.Gosched()
+	}
+}
+
+func echoBusy() {
+	for i := 0; i < size; i++ {
+		go compute()
+	}
+	echo()
 }
 
 var space = [256]bool{' ': true, '\t': true, '\n': true, '\v': true, '\f': true, '\r': true}

@@ -618,6 +618,25 @@ static void echo(void)
     }
 }
 
+/* Computes for a millisecond at a time, and then lets others run. */
+static int compute(void *arg)
+{
+    (void)arg;
+    do {
+        int64_t end = peer_now() + 1000000;
+        while (peer_now() < end) {
+        }
+        weft_yield();
+    } while (!weft_check());
+    return 0;
+}
+
+static void echo_busy(void)
+{
+    for (long i = 0; i < peer_size; i++) must(weft_go(compute, NULL, 0));
+    echo();
+}
+
 static struct file_list files;
 
 /* A file that is in memory is read by plain calls: they don't wait. */
@@ -720,6 +739,7 @@ static const struct peer_subject subjects[] = {
     {.name = "mutex", .run = mutex_},
     {.name = "timers", .run = timers},
     {.name = "echo", .run = echo},
+    {.name = "echo-busy", .run = echo_busy},
     {.name = "contrast", .run = contrast},
     {.name = "memory", .run = memory},
     {.name = "memory-spawned", .run = memory_spawned},

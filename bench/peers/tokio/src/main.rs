@@ -67,6 +67,7 @@ fn main() {
         "mutex" => run(kind, turns::mutex(size)),
         "timers" => run(kind, world::timers(size)),
         "echo" => run(kind, world::echo()),
+        "echo-busy" => run(kind, world::echo_busy(size)),
         "contrast" => run(kind, world::contrast(text)),
         "memory" => run(kind, world::memory(size)),
         "memory-spawned" => run(kind, world::memory_spawned(size)),

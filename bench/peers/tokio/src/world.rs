@@ -56,6 +56,22 @@ pub async fn echo() {
     }
 }
 
+/// Computes for a millisecond at a time, and then lets others run.
+async fn compute() {
+    loop {
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_millis(1) {}
+        tokio::task::yield_now().await;
+    }
+}
+
+pub async fn echo_busy(size: usize) {
+    for _ in 0..size {
+        tokio::spawn(compute());
+    }
+    echo().await;
+}
+
 /// Files are read in blocking calls, a whole one in each, as Tokio's documentation of its module fs asks for.
 pub async fn contrast(directory: String) {
     let files: Vec<Arc<Path>> = work::list_files(Path::new(&directory)).into_iter().map(Arc::from).collect();
