@@ -79,11 +79,13 @@ static struct node *sibling(const struct node *n)
     return (struct node *)(load_relaxed(&n->next) & ~NODE_LINKED);
 }
 
-/* relaxed: the fence of who waits and the one of who cancels decide who sees the other (cancel_node); the list itself is
- * its lock's. */
+/* acquire: pairs with link_up.  Who sees its parent linked relies on whoever did that, who may have relied on another in
+ * turn, and the topmost of them may have linked itself when a canceller had just come by.  All of them come after that one
+ * then, and so the fence of who waits comes after its fence (cancel_node).  By the fences alone only who has read what the
+ * topmost wrote would. */
 static bool linked(const struct node *n)
 {
-    return !node_up(n) || (load_relaxed(&n->next) & NODE_LINKED);
+    return !node_up(n) || (load_acquire(&n->next) & NODE_LINKED);
 }
 
 static void link_up(struct node *n)
@@ -93,7 +95,7 @@ static void link_up(struct node *n)
     if (!(load_relaxed(&n->next) & NODE_LINKED)) {
         n->prev = NULL;
         if (first) first->prev = n;
-        store_relaxed(&n->next, (uintptr_t)first | NODE_LINKED);
+        store_release(&n->next, (uintptr_t)first | NODE_LINKED); /* pairs with linked and cancel_link */
         first = n;
     }
     spin_drop(&up->children, (uintptr_t)first);
@@ -126,7 +128,7 @@ noinline void cancel_leave_slow(struct weft_runtime *rt, struct node *n)
         struct node *first = (struct node *)spin_take(&up->children);
         struct node *next = sibling(n);
         if (next) next->prev = n->prev;
-        if (n->prev) store_relaxed(&n->prev->next, (uintptr_t)next | NODE_LINKED);
+        if (n->prev) store_release(&n->prev->next, (uintptr_t)next | NODE_LINKED); /* as in link_up, after its store */
         else first = next;
         spin_drop(&up->children, (uintptr_t)first);
     }

@@ -51,7 +51,8 @@ void cancel_node(struct weft_runtime *runtime, struct node *n, int reason);
 void                      cancel_link_slow(struct fiber *f);
 static always_inline void cancel_link(struct fiber *f)
 {
-    if (unlikely(!(load_relaxed(&f->node->next) & NODE_LINKED))) cancel_link_slow(f);
+    /* acquire: pairs with link_up, by another that waits further down (linked). */
+    if (unlikely(!(load_acquire(&f->node->next) & NODE_LINKED))) cancel_link_slow(f);
 }
 
 /* The runtime that the node is in: the outermost scope, which is in no list, has it as its arg. */

@@ -3,8 +3,10 @@
 #include <sched.h>
 #include <unistd.h>
 
-#define SPINS  6
 #define YIELDS 20
+#ifndef SPINS
+#define SPINS 6
+#endif
 #ifndef SPIN_PAUSES
 #define SPIN_PAUSES      4
 #define SPIN_PAUSES_MOST 32

@@ -17,6 +17,7 @@
 
 #include "../lib/cancel.c"
 #include "../lib/lock.c"
+#define SPINS            30 /* more than in any execution, so that others are let run by the explorer alone */
 #define SPIN_PAUSES      1
 #define SPIN_PAUSES_MOST 1
 #include "../lib/spin.c"
@@ -73,16 +74,14 @@ static void begin(void)
     memset(ended, 0, sizeof ended);
     node_init(&nodes[OUTERMOST], NULL, NODE_SCOPE);
     node_init(&nodes[TOP], &nodes[OUTERMOST], NODE_JOB);
-    node_init(&nodes[MIDDLE], &nodes[TOP], NODE_SCOPE);
-    for (int i = LEFT; i <= RIGHT; i++) {
-        node_init(&nodes[i], &nodes[MIDDLE], NODE_TASK);
+    node_init(&nodes[MIDDLE], &nodes[TOP], NODE_TASK);
+    node_init(&nodes[LEFT], &nodes[MIDDLE], NODE_TASK);
+    node_init(&nodes[RIGHT], &nodes[MIDDLE], NODE_TASK);
+    for (int i = TOP; i <= RIGHT; i++) {
         fibers[i].node = &nodes[i];
         fibers[i].runtime = &runtime;
         waiters[i].claim = &nodes[i].wait;
     }
-    fibers[MIDDLE].node = &nodes[MIDDLE]; /* the task TOP, with its scope open */
-    fibers[MIDDLE].runtime = &runtime;
-    waiters[MIDDLE].claim = &nodes[MIDDLE].wait;
 }
 
 /* They have waited before. */
@@ -138,6 +137,17 @@ static void wait_right(void)
 static void wait_middle(void)
 {
     wait_as(MIDDLE);
+}
+
+/* All that a wait which has ended by itself leaves behind. */
+static void link_top(void)
+{
+    cancel_link(&fibers[TOP]);
+}
+
+static void link_middle(void)
+{
+    cancel_link(&fibers[MIDDLE]);
 }
 
 static void leave_right(void)
@@ -210,6 +220,8 @@ static const struct model_program programs[] = {
     PROGRAM("one asks", begin, each_list_is_whole, 2, ask_of_left, cancel_outermost),
     PROGRAM("two wait", begin, both_are_ended, 1, wait_left, wait_right, cancel_outermost),
     PROGRAM("two wait, one above the other", begin, left_and_middle_are_ended, 1, wait_left, wait_middle,
+            cancel_outermost),
+    PROGRAM("one waits, and each above it links itself", begin, left_is_ended, 1, link_top, link_middle, wait_left,
             cancel_outermost),
     PROGRAM("one waits, and two cancel", begin, left_is_ended, 1, wait_after_either, cancel_outermost,
             cancel_top_meanwhile),

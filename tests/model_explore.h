@@ -14,8 +14,9 @@
  *     object and with seq_cst fences only; of what was before such a fence it
  *     knows what was read there, too, as in C++20.
  * Not explored       A load that returns what is stored later (load buffering);
- *     a weak CAS; a wait that ends for nothing.  A thread reads one stale message
- *     three times at most, since stores become visible in the end.
+ *     seq_cst fences in another order than they run in; a weak CAS; a wait
+ *     that ends for nothing.  A thread reads one stale message three times at most,
+ *     since stores become visible in the end.
  * What fails   model_assert; a data race (model_data_*, atomic_set, model_used);
  *     use of freed memory; all threads asleep or spinning, with nobody left to
  *     wake them; no end within a great many steps; SIGSEGV, SIGABRT.
