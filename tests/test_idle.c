@@ -35,6 +35,13 @@ static void lay_down(unsigned first, unsigned count)
     for (unsigned i = 1; i < count; i++) assert_int_equal(idle_enter(&idle, first + i), IDLE_SLEEP);
 }
 
+/* Seat 0 runs, the others sleep, and nobody watches. */
+static void lay_down_unwatched(void)
+{
+    lay_down(0, SEATS);
+    assert_int_equal(idle_leave(&idle, false), IDLE_UNWATCHED);
+}
+
 /* ---- lying down ---------------------------------------------------------------------------- */
 
 static void all_run_at_first(void **state)
@@ -178,8 +185,7 @@ static void watch_gets_up_for_any_timer_when_it_dozes_for_good(void **state)
 static void timer_appoints_a_watch(void **state)
 {
     (void)state;
-    lay_down(0, SEATS);
-    assert_int_equal(idle_leave(&idle, false), IDLE_UNWATCHED);
+    lay_down_unwatched();
     assert_true(idle_expect(&idle, INT64_MAX - 1));
     assert_true(token(SEATS - 1));
     assert_int_equal(tokens(), 1);
@@ -222,8 +228,7 @@ static void successor_is_who_lay_down_last(void **state)
 static void no_successor_for_the_only_work(void **state)
 {
     (void)state;
-    lay_down(0, SEATS);
-    assert_int_equal(idle_leave(&idle, false), IDLE_UNWATCHED);
+    lay_down_unwatched();
     assert_int_equal(idle_running(&idle), 1);
     assert_int_equal(tokens(), 0);
     /* Who makes work then appoints a watch, one and no more. */
@@ -256,6 +261,10 @@ static void hires_one_who_sleeps(void **state)
     assert_false(idle_hire(&idle)); /* nobody sleeps */
     assert_int_equal(tokens(), 0);
     assert_int_equal(idle_running(&idle), SEATS - 1);
+    /* That is over when it sleeps again. */
+    assert_int_equal(idle_enter(&idle, 2), IDLE_SLEEP);
+    assert_int_equal(idle_leave(&idle, true), IDLE_SUCCEEDED);
+    assert_int_equal(idle_sleep(&idle, 2), IDLE_WATCHES);
 }
 
 static void hires_the_watch_that_dozes(void **state)
@@ -275,8 +284,7 @@ static void hires_the_watch_that_dozes(void **state)
 static void hires_a_watch_if_there_is_none(void **state)
 {
     (void)state;
-    lay_down(0, SEATS);
-    assert_int_equal(idle_leave(&idle, false), IDLE_UNWATCHED);
+    lay_down_unwatched();
     assert_true(idle_hire(&idle));
     assert_int_equal(idle_sleep(&idle, SEATS - 1), IDLE_WATCHES);
     assert_int_equal(idle_running(&idle), 1);
@@ -285,8 +293,7 @@ static void hires_a_watch_if_there_is_none(void **state)
 static void notify_appoints_a_watch(void **state)
 {
     (void)state;
-    lay_down(0, SEATS);
-    assert_int_equal(idle_leave(&idle, false), IDLE_UNWATCHED);
+    lay_down_unwatched();
     assert_true(idle_notify(&idle));
     assert_int_equal(idle_sleep(&idle, SEATS - 1), IDLE_WATCHES);
     assert_false(idle_notify(&idle));
@@ -296,8 +303,7 @@ static void notify_appoints_a_watch(void **state)
 static void without_a_watch_the_next_idle_one_is_it(void **state)
 {
     (void)state;
-    lay_down(0, SEATS);
-    assert_int_equal(idle_leave(&idle, false), IDLE_UNWATCHED);
+    lay_down_unwatched();
     assert_int_equal(idle_enter(&idle, 0), IDLE_WATCH);
     assert_int_equal(idle_running(&idle), 0);
     assert_true(idle_lie_down(&idle, 0));
@@ -317,6 +323,7 @@ static void word_does_not_repeat_when_the_pile_does(void **state)
     assert_true(load_relaxed(&idle.word) >> tag != before >> tag);
     before = load_relaxed(&idle.word);
     assert_int_equal(idle_leave(&idle, true), IDLE_SUCCEEDED);
+    assert_true(load_relaxed(&idle.word) >> tag != before >> tag);
     assert_int_equal(idle_sleep(&idle, 1), IDLE_WATCHES);
     assert_int_equal(idle_leave(&idle, true), IDLE_ALONE);
     lay_down(0, 2);
