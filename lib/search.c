@@ -470,12 +470,12 @@ ready_t search_work(struct worker *w)
     bool                 hired = false;
     for (;;) {
         ready_t item;
+        judge_steal(w);
         w->left_there = 0;
         if (load_relaxed(&w->outbox)) {
             rt->send_out(w);
             if ((item = work_pick(w))) return item;
         }
-        judge_steal(w);
         if (!w->rest && ((item = steal(w)) || (item = look_aside(w, hired)))) return spread(w, item, hired ? 2 : 1);
         if (idle_closed(&rt->idle)) return 0;
         hired = false;

@@ -267,6 +267,23 @@ static void own_work_is_not_judged(void **state)
     assert_false(self->rest);
 }
 
+/* What its outbox has made ready was not stolen either. */
+static void send_one(struct worker *w)
+{
+    assert_true(runq_push(&w->runq, task_ready(&tasks[0])));
+}
+
+static void who_runs_dry_but_for_its_outbox_has_done_what_it_stole(void **state)
+{
+    (void)state;
+    runtime.send_out = send_one;
+    store_relaxed(&self->outbox, (struct outbox *)&runtime); /* there is one */
+    self->near = WORK_NEAR;
+    self->stole_at = choice_clock();
+    assert_true(search_work(self) == task_ready(&tasks[0]));
+    assert_true(self->stole_at == 0);
+}
+
 int main(void)
 {
 #define WITH_WORKERS(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -284,6 +301,7 @@ int main(void)
         WITH_WORKERS(tiny_tasks_make_a_thief_rest),
         WITH_WORKERS(large_tasks_let_it_go_on),
         WITH_WORKERS(own_work_is_not_judged),
+        WITH_WORKERS(who_runs_dry_but_for_its_outbox_has_done_what_it_stole),
     };
     return cmocka_run_group_tests(all, NULL, NULL);
 }
