@@ -121,7 +121,9 @@ static bool ask(struct worker *w, enum ask_how how, ready_t *forced)
         if (has && how == ASK_FORCE) deque_force(&victim->deque);
         uint32_t asked = load_relaxed(&victim->asked);
         if (how == ASK_ASIDE) {
-            if (has && asked == 0) store_relaxed(&victim->asked, ASKED_ASIDE);
+            /* Not over what the watch may have asked since.  (What that asks just as the owner answers this is lost; the
+             * watch then looks again when its doze is over.) */
+            if (has && asked == 0) cas_relaxed(&victim->asked, &asked, ASKED_ASIDE);
             any |= has;
             continue;
         }
