@@ -7,8 +7,8 @@
  * In the build of order.h each looks for the reason itself, which orders. */
 static int noted(const struct node *n)
 {
-    return ORDER_PRECISE ? 0
-                         : min_of(load_acquire(&n->result), 0); /* pairs with note; what the canceller did is seen */
+    if (ORDER_PRECISE) return 0;
+    return min_of(load_acquire(&n->result), 0); /* pairs with note; what the canceller did is seen */
 }
 
 /* A reason further up may have come while this was on its way, after one further down that

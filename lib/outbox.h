@@ -7,6 +7,9 @@
  * and weft_close waits for the call as for any other.  A write in an outbox is not cancelled and has no deadline, as what
  * can be done at once is done.
  *
+ * While there is something in it, whoever is ready, the next write joins it; and before a write that does not fit is made,
+ * what is in it goes out (outbox_pass).  So what the tasks of one worker write to one socket stays in order.
+ *
  * Who is ready meanwhile runs first, which may take long.  So a worker whose writes have waited for longer than handing
  * them in together is worth makes a number of writes at once, as it would without; and an idle worker takes the writes out
  * of the outbox of one that does not come to it.
