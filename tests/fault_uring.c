@@ -33,19 +33,13 @@ static void make_fail(enum which which, int with, int how_often)
 }
 
 long __real_syscall(long number, ...);
-long __wrap_syscall(long number, ...);
+long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f);
 
-long __wrap_syscall(long number, ...)
+long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
-    va_list list;
-    long    a[6];
-
-    va_start(list, number);
-    for (int i = 0; i < 6; i++) a[i] = va_arg(list, long);
-    va_end(list);
     if (number == SYS_io_uring_setup && failing(SETUP)) return -1;
     if (number == SYS_io_uring_enter && failing(ENTER)) return -1;
-    return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    return __real_syscall(number, a, b, c, d, e, f);
 }
 
 void *__real_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset);

@@ -9,7 +9,6 @@
 
 #include <fcntl.h>
 #include <linux/io_uring.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -30,26 +29,20 @@ ssize_t __wrap_send(int fd, const void *bytes, size_t size, int flags)
 }
 
 long __real_syscall(long number, ...);
-long __wrap_syscall(long number, ...);
+long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f);
 
-long __wrap_syscall(long number, ...)
+long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
-    va_list list;
-    long    a[6];
-
-    va_start(list, number);
-    for (int i = 0; i < 6; i++) a[i] = va_arg(list, long);
-    va_end(list);
     if (number == SYS_io_uring_enter) {
         atomic_fetch_add(&hands, 1);
         if (atomic_load(&refusals) > 0) {
-            int some = atomic_fetch_sub(&refusals, 1) % 2 ? (int)a[1] / 2 : 0;
-            if (some > 0) return __real_syscall(number, a[0], (long)some, 0L, a[3], a[4], a[5]);
+            int some = atomic_fetch_sub(&refusals, 1) % 2 ? (int)b / 2 : 0;
+            if (some > 0) return __real_syscall(number, a, (long)some, 0L, d, e, f);
             errno = EAGAIN;
             return -1;
         }
     }
-    return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    return __real_syscall(number, a, b, c, d, e, f);
 }
 
 static void look(void)
