@@ -238,8 +238,8 @@ int weft_scope_close(weft_scope *storage)
         base_die("weft_scope_close by a task that has not opened the scope, or with an inner one open");
     worker_spend(worker_self());
     scope_wait(s);
-    if (s->node.up & NODE_SHIELD) f->due = INT64_MIN; /* those above were not looked at from here */
     stop_deadline(s, worker_self());
+    if (s->node.up & NODE_SHIELD) f->due = INT64_MIN; /* those above were not looked at from here */
     int reason = cancel_check(f);
     cancel_leave(f->runtime, &s->node);
     f->node = s->outer;

@@ -488,17 +488,29 @@ static int compute_and_look_once(void *arg)
     return reason;
 }
 
+/* In a shield it knows nothing of what is above; after it, it does. */
+static int shield_and_look_once(void *arg)
+{
+    weft_scope shield;
+
+    task_check(weft_scope_open(&shield, WEFT_SCOPE(.deadline = test_now() + HOUR, .shield = true)) == 0);
+    task_check(weft_check() == 0);
+    task_check(weft_scope_close(&shield) == 0);
+    return compute_and_look_once(arg);
+}
+
 static int let_another_look(void *arg)
 {
     weft_scope scope, inner;
     weft_task  task;
 
-    for (int way = 0; way <= 2; way++) { /* in the scope, in one within it, in one that is shielded from it */
+    /* In the scope, in one within it, in one that is shielded from it; when it has itself been shielded. */
+    for (int way = 0; way <= 3; way++) {
         struct busy busy = {.late = weft_now() + 5 * WEFT_MS};
         open_until(&scope, busy.late - WEFT_MS);
         if (way)
             task_check(weft_scope_open(&inner, WEFT_SCOPE(.deadline = test_now() + HOUR, .shield = way == 2)) == 0);
-        weft_spawn(&task, compute_and_look_once, &busy);
+        weft_spawn(&task, way == 3 ? shield_and_look_once : compute_and_look_once, &busy);
         task_spin_until(atomic_load(&busy.begun));
         task_spin_until(atomic_load(&busy.looked));
         task_check(weft_await(&task) == (way == 2 ? 0 : -ETIMEDOUT));
