@@ -29,6 +29,7 @@ static int setup(void **state)
     for (unsigned i = 0; i < WORKERS; i++) {
         workers[i].runtime = &runtime;
         workers[i].index = i;
+        timers_init(&workers[i].timers, false);
         choice_init(&workers[i].choice, 0, i + 1);
         runq_init(&workers[i].runq);
         runq_init(&workers[i].yielded);
@@ -60,6 +61,12 @@ static void put_one(void)
 static void give_victim(unsigned count)
 {
     for (unsigned i = 0; i < count; i++) assert_true(deque_push(&victim->deque, &tasks[i]));
+}
+
+static void publish_many(void)
+{
+    give_victim(TASKS);
+    deque_publish(&victim->deque);
 }
 
 /* ---- having others run -------------------------------------------------------------------- */
@@ -117,8 +124,7 @@ static void nobody_is_hired_in_a_crowd(void **state)
 static void who_steals_of_many_has_another_run(void **state)
 {
     (void)state;
-    give_victim(TASKS);
-    deque_publish(&victim->deque);
+    publish_many();
     leave_running(2);
     assert_true(search_work(self) == task_ready(&tasks[0]));
     assert_int_equal(self->left_there, TASKS - STEAL_MOST);
@@ -135,6 +141,42 @@ static void what_was_left_before_hires_nobody(void **state)
     self->left_there = 1000;
     assert_true(search_work(self) == task_ready(&tasks[0]));
     assert_int_equal(idle_running(&runtime.idle), LOOKERS_SHARE);
+}
+
+/* It finds nothing, and sleeps. */
+static void search_in_thread(void *arg)
+{
+    *(ready_t *)arg = search_work(self);
+}
+
+static ready_t hire_for(void (*work)(void))
+{
+    test_thread thread;
+    ready_t     found;
+    leave_running(2);
+    test_thread_start(&thread, search_in_thread, &found);
+    task_spin_until(idle_running(&runtime.idle) == 1);
+    work();
+    assert_true(idle_hire(&runtime.idle));
+    test_thread_join(&thread);
+    assert_task_checks();
+    return found;
+}
+
+/* The watch has one successor, and who was hired has two others run. */
+static void who_was_hired_hires_two(void **state)
+{
+    (void)state;
+    assert_true(hire_for(publish_many) == task_ready(&tasks[0]));
+    if (!WEFT_CHAOS) assert_int_equal(idle_running(&runtime.idle), 4);
+}
+
+/* For whatever it is. */
+static void who_was_hired_looks(void **state)
+{
+    (void)state;
+    assert_true(hire_for(put_one) == task_ready(&tasks[0]));
+    assert_int_equal(idle_running(&runtime.idle), 2);
 }
 
 /* ---- looking before it goes idle ---------------------------------------------------------------- */
@@ -293,6 +335,8 @@ int main(void)
         WITH_WORKERS(nobody_is_hired_in_a_crowd),
         WITH_WORKERS(who_steals_of_many_has_another_run),
         WITH_WORKERS(what_was_left_before_hires_nobody),
+        WITH_WORKERS(who_was_hired_hires_two),
+        WITH_WORKERS(who_was_hired_looks),
         WITH_WORKERS(few_look_aside),
         WITH_WORKERS(one_looks_in_the_place_of_a_watch_that_dozes),
         WITH_WORKERS(nobody_looks_aside_in_a_crowd),
