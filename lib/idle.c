@@ -154,8 +154,8 @@ void idle_doze_in(struct idle *idle, unsigned me, int64_t now, int64_t timeout,
     chaos_point();
     store_relaxed(&seat->polls, false);
     chaos_point();
-    swap_relaxed(&seat->token,
-                 0); /* a swap, as in rouse; what it had to say the caller sees when it looks at everything now */
+    /* A swap, as in rouse; what it had to say the caller sees when it looks at everything now. */
+    swap_relaxed(&seat->token, 0);
     idle_undoze(idle, me);
 }
 
@@ -220,8 +220,9 @@ static bool wake_one(struct idle *idle, bool hire)
         } else {
             return false; /* awake: it looks once more before it dozes; or nobody is idle */
         }
-    } while (!cas_acquire(&idle->word, &word, next));         /* as above, when it fails */
-    if (hired) store_relaxed(&idle->seats[seat].hired, true); /* nobody else's to write: it is in the pile no more */
+    } while (!cas_acquire(&idle->word, &word, next)); /* as above, when it fails */
+    /* Nobody else's to write, as it is in the pile no more; its token shows it. */
+    if (hired) store_relaxed(&idle->seats[seat].hired, true);
     rouse(idle, seat);
     return true;
 }
