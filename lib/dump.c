@@ -3,6 +3,7 @@
 #include "stats.h"
 
 #include <errno.h>
+#include <fcntl.h>
 
 struct dump {
     int      fd, error;
@@ -35,6 +36,8 @@ int weft_dump(int fd)
 {
     struct worker *w = worker_self();
     struct dump    d = {.fd = fd};
+    int            flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY) return -EBADF; /* also when there is nothing to write */
     if (w) dump_runtime(w->runtime, &d);
     else registry_each(dump_runtime, &d);
     return d.error;

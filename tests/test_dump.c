@@ -521,6 +521,20 @@ static int dump_into_bad(void *arg)
     return 0;
 }
 
+/* Though there is no runtime, and so nothing to write. */
+static void a_descriptor_that_is_none_is_an_error(void **state)
+{
+    (void)state;
+    assert_int_equal(weft_dump(-1), -EBADF);
+    int device = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    assert_true(device >= 0);
+    assert_int_equal(weft_dump(device), -EBADF);
+    close(device);
+    device = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    assert_int_equal(weft_dump(device), 0);
+    close(device);
+}
+
 static void a_descriptor_that_fails_is_an_error(void **state)
 {
     (void)state;
@@ -651,6 +665,7 @@ int main(void)
         cmocka_unit_test(root_scope_and_reason_are_shown),
         cmocka_unit_test(who_runs_elsewhere_is_shown_by_its_function),
         cmocka_unit_test(a_plain_thread_sees_all_runtimes),
+        cmocka_unit_test(a_descriptor_that_is_none_is_an_error),
         cmocka_unit_test(a_descriptor_that_fails_is_an_error),
         cmocka_unit_test(a_name_is_looked_up_once),
         cmocka_unit_test(many_are_shown_each_once),
