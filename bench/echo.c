@@ -67,7 +67,8 @@ long __wrap_syscall(long number, ...)
 /* ---- one server and its connections -------------------------------------------- */
 
 struct connection {
-    /* the server's; what the load writes to is on other cache lines, as the loop over epoll has none in common with it */
+    /* the server's; what the load writes to is on other cache lines, as the loop over epoll has none in common with
+     * it */
     _Alignas(CACHE_LINE) weft_task task;
     struct echo *echo;
     int          server;

@@ -1,8 +1,8 @@
 /* blocking.h - calls that may block their thread, off the workers
  *
- * Threads of three kinds, so that one kind's calls never queue behind another's: the program's own (weft_blocking), those on
- * files, and the look-up of names.  A thread is started when a call finds none free, up to the kind's most; beyond that calls
- * queue, first in, first out.  A thread that has had nothing to do for a while ends.
+ * Threads of three kinds, so that one kind's calls never queue behind another's: the program's own (weft_blocking),
+ * those on files, and the look-up of names.  A thread is started when a call finds none free, up to the kind's most;
+ * beyond that calls queue, first in, first out.  A thread that has had nothing to do for a while ends.
  */
 #ifndef WEFT_BLOCKING_H
 #define WEFT_BLOCKING_H

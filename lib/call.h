@@ -39,8 +39,8 @@ static inline int call_was_closed(const struct descriptor *d)
 /* For call_begin alone. */
 bool call_begin_after_close(struct descriptor *d, uint32_t life);
 
-/* A system call that does not block, on the descriptor in the life in which the caller has noted its moment.  False: it has
- * been closed since. */
+/* A system call that does not block, on the descriptor in the life in which the caller has noted its moment.  False: it
+ * has been closed since. */
 static always_inline bool call_begin(struct descriptor *d, uint32_t life)
 {
     /* acq_rel: pairs with weft_close; either that waits for this call's end, or this sees that it closes. */

@@ -3,8 +3,8 @@
 
 /* ---- upwards ------------------------------------------------------------- */
 
-/* What is noted in a node of why it is cancelled; 0: nothing.  Of one that has ended it is the result, and nobody is to know.
- * In the build of order.h each looks for the reason itself, which orders. */
+/* What is noted in a node of why it is cancelled; 0: nothing.  Of one that has ended it is the result, and nobody is to
+ * know.  In the build of order.h each looks for the reason itself, which orders. */
 static int noted(const struct node *n)
 {
     if (ORDER_PRECISE) return 0;
@@ -40,8 +40,8 @@ static void note(struct node *n, int reason)
         store_release(&n->result, reason); /* pairs with noted */
 }
 
-/* Who has looked answers for those above as well, from now on and for whoever is below and asks: that it is cancelled, for
- * good; that it is not, at this epoch.  So in a recursion, however deep, each looks but a little way up. */
+/* Who has looked answers for those above as well, from now on and for whoever is below and asks: that it is cancelled,
+ * for good; that it is not, at this epoch.  So in a recursion, however deep, each looks but a little way up. */
 noinline int cancel_check_slow(struct fiber *f)
 {
     int32_t epoch = (int32_t)load_acquire(&f->runtime->epoch); /* pairs with cancel_node: it comes with the reason */
@@ -57,7 +57,8 @@ noinline int cancel_check_slow(struct fiber *f)
     return 0;
 }
 
-/* What is above a running task does not go away, nor is a scope's deadline another than it was when the task was made. */
+/* What is above a running task does not go away, nor is a scope's deadline another than it was when the task was
+ * made. */
 noinline void cancel_look_slow(struct worker *w)
 {
     struct fiber *f = w->fiber;
@@ -79,10 +80,10 @@ static struct node *sibling(const struct node *n)
     return (struct node *)(load_relaxed(&n->next) & ~NODE_LINKED);
 }
 
-/* acquire: pairs with link_up.  Who sees its parent linked relies on whoever did that, who may have relied on another in
- * turn, and the topmost of them may have linked itself when a canceller had just come by.  All of them come after that one
- * then, and so the fence of who waits comes after its fence (cancel_node).  By the fences alone only who has read what the
- * topmost wrote would. */
+/* acquire: pairs with link_up.  Who sees its parent linked relies on whoever did that, who may have relied on another
+ * in turn, and the topmost of them may have linked itself when a canceller had just come by.  All of them come after
+ * that one then, and so the fence of who waits comes after its fence (cancel_node).  By the fences alone only who has
+ * read what the topmost wrote would. */
 static bool linked(const struct node *n)
 {
     return !node_up(n) || (load_acquire(&n->next) & NODE_LINKED);
@@ -101,11 +102,11 @@ static void link_up(struct node *n)
     spin_drop(&up->children, (uintptr_t)first);
 }
 
-/* Makes the node findable from above.  A node that is linked must have linked ancestors, or who stops at it would not be
- * found.  Most often they are, and then the parent's lock is all that it takes.  Else one at a time links them, once in a
- * task's life, and with those out who cancel: for whoever trusts a node that is linked while those above it are still to
- * be, the next cancel comes after that, and the last one's reason is seen, as it came before.
- * (Rejected: from the top down, which needs the way back, a million levels at the worst.) */
+/* Makes the node findable from above.  A node that is linked must have linked ancestors, or who stops at it would not
+ * be found.  Most often they are, and then the parent's lock is all that it takes.  Else one at a time links them, once
+ * in a task's life, and with those out who cancel: for whoever trusts a node that is linked while those above it are
+ * still to be, the next cancel comes after that, and the last one's reason is seen, as it came before.  (Rejected: from
+ * the top down, which needs the way back, a million levels at the worst.) */
 noinline void cancel_link_slow(struct fiber *f)
 {
     struct weft_runtime *rt = f->runtime;
@@ -185,8 +186,8 @@ void cancel_node(struct weft_runtime *rt, struct node *n, int reason)
     if (!cancel_reason(n)) {
         order_release(&n->reason);
         store_release(&n->reason, reason); /* pairs with cancel_reason */
-        /* release: pairs with cancel_check_slow.  Its lower half is more than 0, as a node that was never looked at has 0, and a
-         * reason is less. */
+        /* release: pairs with cancel_check_slow.  Its lower half is more than 0, as a node that was never looked at has
+         * 0, and a reason is less. */
         chaos_point();
         bool last = (uint32_t)load_relaxed(&rt->epoch) == INT32_MAX;
         add_release(&rt->epoch, last ? UINT64_C(0x80000002) : 1);

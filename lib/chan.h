@@ -63,12 +63,13 @@ static inline bool chan_may_recv(const struct weft_chan *c)
     return load_relaxed(&c->count) > 0 || !wait_empty(&c->senders) || load_relaxed(&c->closed);
 }
 
-/* In select.c, which knows them: the select's other entries are taken out, with the lock held those at this channel; without
- * one, when it has been claimed, those at all channels but this one. */
+/* In select.c, which knows them: the select's other entries are taken out, with the lock held those at this channel;
+ * without one, when it has been claimed, those at all channels but this one. */
 void select_forget(struct select *select, struct weft_chan *chan);
 void select_forget_others(struct select *select, const struct weft_chan *chan);
 
-/* An entry of the channel that has been claimed, whose outcome is set; the channel may be gone.  `next` as with park_wake. */
+/* An entry of the channel that has been claimed, whose outcome is set; the channel may be gone.  `next` as with
+ * park_wake. */
 static inline void chan_wake(struct chan_entry *e, const struct weft_chan *chan, bool next)
 {
     if (unlikely(e->select)) select_forget_others(e->select, chan);

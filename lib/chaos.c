@@ -4,8 +4,8 @@
 #include <sched.h>
 #include <unistd.h>
 
-/* Mostly nothing, often a few cache misses' time, seldom long enough for another thread to do a lot, and more seldom, as
- * it may cost a thread its turn, a system call: a busy program passes millions of points. */
+/* Mostly nothing, often a few cache misses' time, seldom long enough for another thread to do a lot, and more seldom,
+ * as it may cost a thread its turn, a system call: a busy program passes millions of points. */
 noinline void chaos_point(void)
 {
     /* Each thread's own: a draw that they shared would order them. */

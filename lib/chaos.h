@@ -2,8 +2,8 @@
  *
  * In the build for it (WEFT_CHAOS) the schedule takes its rare ways: at each chaos_point, which stands between two
  * steps that others may come between, the thread sometimes spins or gives the processor away, and where
- * the scheduler could as well do otherwise it sometimes does.  What a program may rely on still holds.  In all other builds
- * nothing here leaves an instruction behind.
+ * the scheduler could as well do otherwise it sometimes does.  What a program may rely on still holds.  In all other
+ * builds nothing here leaves an instruction behind.
  *
  * A seeded schedule is changed in no choice of its own: the points only delay it.
  */

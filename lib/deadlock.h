@@ -9,8 +9,8 @@
 
 #include "team.h"
 
-/* struct weft_runtime's `stuck`.  By the worker that watches, when nobody runs.  False: there are no tasks, or one waits
- * for what comes from outside. */
+/* struct weft_runtime's `stuck`.  By the worker that watches, when nobody runs.  False: there are no tasks, or one
+ * waits for what comes from outside. */
 bool deadlock_break(struct weft_runtime *runtime);
 
 #endif

@@ -5,7 +5,8 @@
  * wait that relies on it is looked after (io.c).
  *
  * `change` counts what was reported for each direction; who has found a descriptor not ready waits only if no report
- * has come since before it tried.  `life` counts the weft_close calls: a report, and a call, of an earlier life is void.
+ * has come since before it tried.  `life` counts the weft_close calls: a report, and a call, of an earlier life is
+ * void.
  */
 #ifndef WEFT_DESCRIPTOR_H
 #define WEFT_DESCRIPTOR_H

@@ -205,7 +205,8 @@ static noinline void plain_begin(void)
     plain.current = &plain.own;
 }
 
-/* Where the caller's task, or else its thread, notes which context it is on.  A thread's first time there is none yet. */
+/* Where the caller's task, or else its thread, notes which context it is on.  A thread's first time there is none
+ * yet. */
 static always_inline struct context **here(struct fiber *f)
 {
     return f ? &f->current : &plain.current;
@@ -244,7 +245,8 @@ static always_inline struct context *enter(struct weft_gen *g, struct fiber *f)
     return *at = &innermost->context;
 }
 
-/* Back on the resumer's stack.  Its fiber, or its thread, is the same: only the worker under the fiber may be another. */
+/* Back on the resumer's stack.  Its fiber, or its thread, is the same: only the worker under the fiber may be
+ * another. */
 static always_inline void back(struct weft_gen *g)
 {
     order_acquire(g);

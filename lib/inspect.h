@@ -39,17 +39,19 @@ struct inspect_task {
     struct inspect_names   *names; /* for inspect_write */
 };
 
-/* Calls visit for each task that has begun and not ended; one that begins or ends meanwhile may be left out.  -ENOMEM. */
+/* Calls visit for each task that has begun and not ended; one that begins or ends meanwhile may be left out.
+ * -ENOMEM. */
 int inspect_tasks(struct weft_runtime *runtime, void (*visit)(const struct inspect_task *task, void *arg), void *arg);
 
 /* The node that runs on a stack, or is suspended there; NULL.  It is the caller's care that it stays. */
 struct node *inspect_node(const struct weft_runtime *runtime, char *low);
 
-/* Writes a task to the descriptor, as the report and the dump have it.  `now` in nanoseconds.  0, or a negative errno. */
+/* Writes a task to the descriptor, as the report and the dump have it.  `now` in nanoseconds.  0, or a negative
+ * errno. */
 int inspect_write(int fd, const struct inspect_task *task, int64_t now);
 
-/* The frames of the calling task, and of those that go on after it: below it is who has resumed the generator that it is
- * in.  How many. */
+/* The frames of the calling task, and of those that go on after it: below it is who has resumed the generator that it
+ * is in.  How many. */
 unsigned inspect_here(void *pcs[INSPECT_FRAMES]);
 
 /* Writes them, but for those at the ends that every task has.  `names` may be NULL.  As inspect_write. */

@@ -96,8 +96,8 @@ int weft_close(int fd)
         while (write(t->event, &one, sizeof one) < 0 && errno == EINTR) {
         }
     d->threads = NULL;
-    /* Nobody is in a call on the number when it is given back.  Those who come meanwhile wait until it is, and only then
-     * look which life it is that they have noted: somebody may have the number for another thing already. */
+    /* Nobody is in a call on the number when it is given back.  Those who come meanwhile wait until it is, and only
+     * then look which life it is that they have noted: somebody may have the number for another thing already. */
     add_acq_rel(&d->calls, DESCRIPTOR_CLOSING); /* pairs with call_begin and call_end */
     chaos_point();
     for (unsigned tries = 0; load_acquire(&d->calls) != DESCRIPTOR_CLOSING;) spin_pause(&tries);

@@ -1,11 +1,11 @@
 /* monitor.h - who has its worker to itself for long
  *
- * A thread, one for the process, looks at each worker a few times within the limit of its runtime, and names a task that
- * has had the worker all that while without letting others run: once for each task.  Where the task is just then nobody
- * can tell: only the task itself could look at its stack, and would have to be interrupted for that, by a signal, of
- * which none is free: all are the program's own, and the handler would have to take the unwinder's locks in the
- * midst of anything.  So the task notes its frames down when it lets go the next time, which is near enough to where it
- * could have done so before, and the thread writes them.
+ * A thread, one for the process, looks at each worker a few times within the limit of its runtime, and names a task
+ * that has had the worker all that while without letting others run: once for each task.  Where the task is just then
+ * nobody can tell: only the task itself could look at its stack, and would have to be interrupted for that, by a
+ * signal, of which none is free: all are the program's own, and the handler would have to take the unwinder's locks in
+ * the midst of anything.  So the task notes its frames down when it lets go the next time, which is near enough to
+ * where it could have done so before, and the thread writes them.
  *
  * A thread of its own, since nobody else looks when all workers are busy, which is when it matters.  It has no part in
  * what the runtime does: deadlocks are found as if it were not there.  What it goes by are counts that workers keep

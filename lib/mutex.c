@@ -8,8 +8,8 @@
  *
  * Who comes while it is free takes it, also before those that wait: to hand it over would leave it idle
  * until the other runs.  So a waiter that is woken competes, and goes to the front of the queue again when it
- * has lost.  One that loses and has waited for PATIENCE_NS, or has lost LOST_MOST times, is handed the mutex, so nobody is
- * overtaken for ever.  (Rejected: after two times.  Those come within microseconds, and where nothing is done under
+ * has lost.  One that loses and has waited for PATIENCE_NS, or has lost LOST_MOST times, is handed the mutex, so nobody
+ * is overtaken for ever.  (Rejected: after two times.  Those come within microseconds, and where nothing is done under
  * the lock its transfer costs as much as a hundred turns.)
  *
  * The word
@@ -35,11 +35,12 @@
 #define LOST_MOST 100
 #endif
 
-/* While somebody else may unlock it meanwhile, to look again so often is cheaper than to wait; half as often where others
- * could run.  Each look takes the line away from a holder that locks and unlocks, 100 ns and more for each of the two, in which
- * that one would have had twenty turns.  So looks are some 200 ns apart, and the one who has just failed does not look
- * at once.  (Rejected: a look after each pause, with which two workers that do nothing under the lock took four times as
- * long; and ever longer pauses, with which it stays free for a while after each section of a microsecond.) */
+/* While somebody else may unlock it meanwhile, to look again so often is cheaper than to wait; half as often where
+ * others could run.  Each look takes the line away from a holder that locks and unlocks, 100 ns and more for each of
+ * the two, in which that one would have had twenty turns.  So looks are some 200 ns apart, and the one who has just
+ * failed does not look at once.  (Rejected: a look after each pause, with which two workers that do nothing under the
+ * lock took four times as long; and ever longer pauses, with which it stays free for a while after each section of a
+ * microsecond.) */
 #ifndef MUTEX_LOOKS
 #define MUTEX_LOOKS  12
 #define MUTEX_PAUSES 8

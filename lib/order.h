@@ -1,4 +1,4 @@
-/* order.h - what ThreadSanitizer is told, for testing the programs of users: the order that weft.h promises, and no other
+/* order.h - what ThreadSanitizer is told, for testing users' programs: the order that weft.h promises, and no other
  *
  * In the build for it (WEFT_TSAN=precise) the program is instrumented and the library is not, so that the
  * sanitizer sees neither the scheduler's atomics nor that two tasks took turns on one worker: each task is a
@@ -8,11 +8,11 @@
  * What the library reads or writes for the caller is said too; what it keeps for itself is hidden
  * where the C library would be seen to touch it.
  *
- * Input and output order as they do between the threads of any program under ThreadSanitizer, which follows the system calls
- * itself: who reads is ordered after who wrote to that pipe or pair of sockets before, or, as the sanitizer does not tell
- * those apart, to any socket of the network, or any file.  weft_poll orders nothing.  Who finds a descriptor closed is ordered
- * after the weft_close; that is no use of the descriptor that could race with those who wait on it.  A blocking call is the
- * caller's own.
+ * Input and output order as they do between the threads of any program under ThreadSanitizer, which follows the system
+ * calls itself: who reads is ordered after who wrote to that pipe or pair of sockets before, or, as the sanitizer does
+ * not tell those apart, to any socket of the network, or any file.  weft_poll orders nothing.  Who finds a descriptor
+ * closed is ordered after the weft_close; that is no use of the descriptor that could race with those who wait on it.
+ * A blocking call is the caller's own.
  */
 #ifndef WEFT_ORDER_H
 #define WEFT_ORDER_H
@@ -33,8 +33,8 @@ void order_acquire(const void *object);
 void order_hide(void);
 void order_show(void);
 
-/* By a thread that tasks will run on: who acquires the object is ordered after its beginning, when its thread-locals were
- * written, and its errno is the own of whoever runs on it. */
+/* By a thread that tasks will run on: who acquires the object is ordered after its beginning, when its thread-locals
+ * were written, and its errno is the own of whoever runs on it. */
 void order_thread(const void *object);
 
 /* What one sender has done before it sent one element; it travels with the element. */

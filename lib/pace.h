@@ -1,11 +1,11 @@
 /* pace.h - how many events go by between two looks at the clock
  *
- * What is to happen every few milliseconds is looked for by who goes through many events of unknown length: a clock read
- * for each would cost more than the event.  So the number between two looks follows what they took: it shrinks in
- * proportion when the last ones took too long, to a quarter at most, as that may have been one alone; and it doubles while
- * they take no time, unless some have been long not long ago: a burst of short ones is not to hide the long ones among
- * which it comes.  The clock is the coarse one; but so long after some have been long the exact one costs nothing beside
- * them, and who asks it looks more often.
+ * What is to happen every few milliseconds is looked for by who goes through many events of unknown length: a clock
+ * read for each would cost more than the event.  So the number between two looks follows what they took: it shrinks in
+ * proportion when the last ones took too long, to a quarter at most, as that may have been one alone; and it doubles
+ * while they take no time, unless some have been long not long ago: a burst of short ones is not to hide the long ones
+ * among which it comes.  The clock is the coarse one; but so long after some have been long the exact one costs nothing
+ * beside them, and who asks it looks more often.
  */
 #ifndef WEFT_PACE_H
 #define WEFT_PACE_H

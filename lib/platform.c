@@ -67,8 +67,8 @@ unsigned platform_threads(void)
     return (unsigned)tasks.st_nlink - 2 - HIDDEN_THREADS;
 }
 
-/* From a thread's line in /proc (proc(5)): the flags are the seventh field after the name, which may have any characters,
- * parentheses too. */
+/* From a thread's line in /proc (proc(5)): the flags are the seventh field after the name, which may have any
+ * characters, parentheses too. */
 static bool is_system_thread(const char *stat)
 {
     enum { PF_IO_WORKER = 0x10 };

@@ -28,7 +28,8 @@ bool platform_thread_exists(int id);
 
 /* Starts a thread that runs fn(arg), with a stack of that size, or with the default one where that is too small for the
  * thread-locals of the program, which lie on it.  No signal is delivered there but what the thread itself causes, and a
- * profiler's: handlers are the business of the program's own threads.  0, and in *thread a pthread_t; or a positive errno. */
+ * profiler's: handlers are the business of the program's own threads.  0, and in *thread a pthread_t; or a positive
+ * errno. */
 int platform_thread_start(uint64_t *thread, size_t stack_size, void *(*fn)(void *arg), void *arg);
 
 /* CLOCK_MONOTONIC in nanoseconds. */

@@ -1,7 +1,8 @@
 /* poller.h - which descriptors are ready: hands back what the system says, and wakes nobody
  *
  * One epoll instance for each runtime, made when it is first needed.  Edge-triggered: a descriptor is registered once,
- * for both directions, and reported when it becomes ready.  Each report carries the 64 bits that it was registered with.
+ * for both directions, and reported when it becomes ready.  Each report carries the 64 bits that it was registered
+ * with.
  */
 #ifndef WEFT_POLLER_H
 #define WEFT_POLLER_H
@@ -31,11 +32,12 @@ static inline bool poller_made(struct poller *poller)
 /* 0; or -EMFILE, -ENFILE, -ENOMEM. */
 int poller_make(struct poller *poller);
 
-/* Registers the descriptor, or again if it is; what is ready now is reported, too.  0; -EPERM: it is always ready; -EBADF,
- * -ENOMEM, -ENOSPC. */
+/* Registers the descriptor, or again if it is; what is ready now is reported, too.  0; -EPERM: it is always ready;
+ * -EBADF, -ENOMEM, -ENOSPC. */
 int poller_add(struct poller *poller, int fd, uint64_t data);
 
-/* At most so many reports; waits for one until `timeout` nanoseconds have passed (negative: for good), or until woken. */
+/* At most so many reports; waits for one until `timeout` nanoseconds have passed (negative: for good), or until
+ * woken. */
 unsigned poller_wait(struct poller *poller, struct poller_report *reports, unsigned most, int64_t timeout);
 
 /* Any thread: who waits, or will wait next, returns.  Who only looks (timeout 0) takes nothing of it. */

@@ -1,7 +1,7 @@
 /* ring.h - an io_uring as it is mapped: entries in, completions out
  *
- * Where the kernel lets the process have one, and the environment does not say WEFT_IO=epoll.  Who uses one takes care that
- * one thread at a time puts entries in, and that one at a time takes completions out.
+ * Where the kernel lets the process have one, and the environment does not say WEFT_IO=epoll.  Who uses one takes care
+ * that one thread at a time puts entries in, and that one at a time takes completions out.
  *
  * By the raw system calls.  (Rejected: liburing.  Of what it has, two calls and a mapping are needed here, its accesses
  * to the rings are hidden from ThreadSanitizer, and whoever links libweft.a would have to link it, too.)
@@ -33,8 +33,8 @@ struct ring {
 bool ring_make(struct ring *r, unsigned entries);
 void ring_unmake(struct ring *r);
 
-/* Hands in so many entries, which are before `tail`, and waits until there are so many completions.  How many it took, or
- * -errno. */
+/* Hands in so many entries, which are before `tail`, and waits until there are so many completions.  How many it took,
+ * or -errno. */
 int ring_enter(struct ring *r, unsigned count, unsigned wait);
 
 #else

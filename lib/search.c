@@ -20,14 +20,13 @@
 #define FORCE_NS      (50 * 1000)
 #define TRIM_NS       (500 * 1000 * 1000) /* after so long without work, spare stacks go back to the system */
 
-/* A stolen task costs about six cache lines moved between cores, 100 ns and more each, half of it its victim's; one that
- * is stolen together with it only its own, a line or two.  So a thief has an account: what it stole pays the time
+/* A stolen task costs about six cache lines moved between cores, 100 ns and more each, half of it its victim's; one
+ * that is stolen together with it only its own, a line or two.  So a thief has an account: what it stole pays the time
  * that it ran for, and costs WORTH_NS, and WORTH_MORE_NS for each but the first.  When the account is empty the thief
- * rests, twice as long each time in a row, and then has a grant for a few tries: a storm of tiny tasks is
- * left to its owner, and many small ones are searched for a few large.  (Rejected: judging by
- * the last steal alone, or with no grant.  In an unbalanced tree nearly all are tiny, and the
- * second worker slept through it.  And WORTH_NS for each: of a million tasks that begin to sleep within 300 ns nearly all
- * were left to one worker.) */
+ * rests, twice as long each time in a row, and then has a grant for a few tries: a storm of tiny tasks is left to its
+ * owner, and many small ones are searched for a few large.  (Rejected: judging by the last steal alone, or with no
+ * grant.  In an unbalanced tree nearly all are tiny, and the second worker slept through it.  And WORTH_NS for each: of
+ * a million tasks that begin to sleep within 300 ns nearly all were left to one worker.) */
 #define WORTH_NS      1000
 #define WORTH_MORE_NS 250
 #define SAVED_MOST_NS (2 * 1000 * 1000)
@@ -121,8 +120,8 @@ static bool ask(struct worker *w, enum ask_how how, ready_t *forced)
         if (has && how == ASK_FORCE) deque_force(&victim->deque);
         uint32_t asked = load_relaxed(&victim->asked);
         if (how == ASK_ASIDE) {
-            /* Not over what the watch may have asked since.  (What that asks just as the owner answers this is lost; the
-             * watch then looks again when its doze is over.) */
+            /* Not over what the watch may have asked since.  (What that asks just as the owner answers this is lost;
+             * the watch then looks again when its doze is over.) */
             if (has && asked == 0) cas_relaxed(&victim->asked, &asked, ASKED_ASIDE);
             any |= has;
             continue;
@@ -198,17 +197,17 @@ static ready_t leave_watch(struct worker *w, ready_t item, bool stolen)
     return item;
 }
 
-/* As many run as there are CPUs, so that one more who gets up takes a CPU from one who works, and may find that this is the
- * one whose answer it waits for. */
+/* As many run as there are CPUs, so that one more who gets up takes a CPU from one who works, and may find that this is
+ * the one whose answer it waits for. */
 static bool crowded(struct worker *w)
 {
     if (WEFT_CHAOS) return choice_below(&w->choice, 8) == 0;
     return idle_running(&w->runtime->idle) >= w->runtime->cpus;
 }
 
-/* Who has stolen, where there is plenty left, has others run, too: so it takes as many wake-ups, one after the other, as
- * the logarithm of the workers until all run.  (Rejected: the successor of the watch alone.  With 30 us from one to the next
- * the last of 256 began after 10 ms.) */
+/* Who has stolen, where there is plenty left, has others run, too: so it takes as many wake-ups, one after the other,
+ * as the logarithm of the workers until all run.  (Rejected: the successor of the watch alone.  With 30 us from one to
+ * the next the last of 256 began after 10 ms.) */
 static ready_t spread(struct worker *w, ready_t item, unsigned most)
 {
     struct weft_runtime *rt = w->runtime;
@@ -270,9 +269,9 @@ static unsigned of_the_system(struct weft_runtime *rt)
     return load_relaxed(&rt->uring) ? platform_system_threads() : 0;
 }
 
-/* Whether nobody but this runtime's tasks can make anything happen, and nobody has: the process has no thread that runs, but
- * for those that wait for good.  What such a thread did before it began to wait is seen.  `unknown`: what to say
- * when the system does not tell. */
+/* Whether nobody but this runtime's tasks can make anything happen, and nobody has: the process has no thread that
+ * runs, but for those that wait for good.  What such a thread did before it began to wait is seen.  `unknown`: what to
+ * say when the system does not tell. */
 static bool alone(struct weft_runtime *rt, bool unknown)
 {
     uint64_t before = load_acquire(&parked); /* pairs with search_park */
@@ -432,10 +431,10 @@ void search_init(struct worker *w)
     w->saved = SAVED_MOST_NS;
 }
 
-/* Before it goes idle, or when it has been woken to run: looks for as long as the watch does at first, so that many find
- * work at once.  But a few at a time, as each look takes cache lines from those who work; or one in the place of a watch that
- * dozes, for longer if there is work to be had.  (Rejected: to go idle as soon as nobody has any.  Who has just run dry in a
- * recursion of 0.6 ms that goes on is too late to be called.) */
+/* Before it goes idle, or when it has been woken to run: looks for as long as the watch does at first, so that many
+ * find work at once.  But a few at a time, as each look takes cache lines from those who work; or one in the place of a
+ * watch that dozes, for longer if there is work to be had.  (Rejected: to go idle as soon as nobody has any.  Who has
+ * just run dry in a recursion of 0.6 ms that goes on is too late to be called.) */
 static ready_t look_aside(struct worker *w, bool hired)
 {
     struct weft_runtime *rt = w->runtime;

@@ -118,7 +118,8 @@ static noinline int leave_touched(struct weft_runtime *rt, struct node *n, int r
     return result;
 }
 
-/* In place of a task that was made elsewhere, whose scopes are not the awaiter's, nor are their deadlines (cancel_look). */
+/* In place of a task that was made elsewhere, whose scopes are not the awaiter's, nor are their deadlines
+ * (cancel_look). */
 static noinline int run_elsewhere(struct fiber *f, struct task *task)
 {
     int64_t due = f->due;
@@ -146,9 +147,10 @@ int weft_await(weft_task *storage)
     struct node *outer = f->node;
     f->node = &task->node;
     /* A second awaiter that comes between the load above and this is not stopped, as others are: its waiter is
-     * overwritten, and it waits for good.  (Rejected: an exchange, which would find it, but is a locked operation, where
-     * there is none from the spawn to here; to look at the state again, as what was overwritten leaves no trace; a mark
-     * beside the state that who is to wait sets first, as without a fence it may be read before the store is seen.) */
+     * overwritten, and it waits for good.  (Rejected: an exchange, which would find it, but is a locked operation,
+     * where there is none from the spawn to here; to look at the state again, as what was overwritten leaves no trace;
+     * a mark beside the state that who is to wait sets first, as without a fence it may be read before the store is
+     * seen.) */
     store_relaxed(&task->node.state, (uintptr_t)outer | TASK_IN_PLACE);
     bool here = likely(task->node.up == (uintptr_t)outer);
     int  result = here ? task->fn(task->node.arg) : run_elsewhere(f, task);

@@ -13,9 +13,9 @@
 #endif
 
 /* Each look takes the line away from one who takes and drops it again and again, and costs both of them 100 ns, as much
- * as ten sends to a channel.  So the first comes after as long, and each of the next after twice as long as the one before.
- * (Rejected: a look after each pause, with which four senders and four receivers on two workers took three times as
- * long.) */
+ * as ten sends to a channel.  So the first comes after as long, and each of the next after twice as long as the one
+ * before.  (Rejected: a look after each pause, with which four senders and four receivers on two workers took three
+ * times as long.) */
 void spin_pause(unsigned *tries)
 {
     unsigned n = (*tries)++;

@@ -72,8 +72,8 @@ static inline char *stack_top(const struct stack_pool *pool, char *low)
 /* For a stack that has a canary, by its floor: stops the program if that is overwritten. */
 void stack_check(const char *floor);
 
-/* Why every switch has to look twice at the stack that it leaves, as it seldom has: 1 for canaries, if any stack has had
- * one, and 1 for each runtime that is watched (monitor.c). */
+/* Why every switch has to look twice at the stack that it leaves, as it seldom has: 1 for canaries, if any stack has
+ * had one, and 1 for each runtime that is watched (monitor.c). */
 extern Atomic(uint32_t) stack_leaving;
 
 /* For tests: what the system can do at best; the kind in use otherwise. */

@@ -96,7 +96,8 @@ static unsigned level_next(const struct timers *ts, uint64_t *begin)
 
 /* ---- both ------------------------------------------------------------------ */
 
-/* Whom the latest one was put before is told so by whoever comes next: it lies in some stack, and is fetched meanwhile. */
+/* Whom the latest one was put before is told so by whoever comes next: it lies in some stack, and is fetched
+ * meanwhile. */
 static void tell(struct timers *ts)
 {
     if (ts->untold) ts->untold->next->link = &ts->untold->next;

@@ -1,16 +1,16 @@
 /* timers.h - moments that somebody waits for: what has expired, and what comes next
  *
  * A hierarchical wheel (Varghese and Lauck, "Hashed and hierarchical timing wheels", 1987).  The next 134 ms are a ring
- * of 4,096 slots of 32 us each.  What is farther lies at one of 6 levels of 64 slots, each level 64 times coarser than the
- * one below: at that of the highest digit, to the base 64, in which its moment differs from now; and it moves down when
- * that digit is reached.  Starting and stopping a timer takes a few instructions however many there are, needs no memory
- * but the timer's own, and so cannot fail.  A timer never expires early; a slot expires as a whole when it is over, so at
- * most 32 us late for that.  With `exact` (virtual time) it expires at its very moment.
+ * of 4,096 slots of 32 us each.  What is farther lies at one of 6 levels of 64 slots, each level 64 times coarser than
+ * the one below: at that of the highest digit, to the base 64, in which its moment differs from now; and it moves down
+ * when that digit is reached.  Starting and stopping a timer takes a few instructions however many there are, needs no
+ * memory but the timer's own, and so cannot fail.  A timer never expires early; a slot expires as a whole when it is
+ * over, so at most 32 us late for that.  With `exact` (virtual time) it expires at its very moment.
  *
- * The ring is that large because a timer lies in the stack of who waits, which is in no cache by the time it is moved: with
- * 64 slots at the lowest level, too, a million tasks that slept up to 100 ms took a fifth of their time for moving down.
- * Rejected: a heap of 4, exact for all, which needs memory that may not be there; with a million
- * timers in it, each costs about as much.
+ * The ring is that large because a timer lies in the stack of who waits, which is in no cache by the time it is moved:
+ * with 64 slots at the lowest level, too, a million tasks that slept up to 100 ms took a fifth of their time for moving
+ * down.  Rejected: a heap of 4, exact for all, which needs memory that may not be there; with a million timers in it,
+ * each costs about as much.
  *
  * Any thread may start and stop timers; the wheel has a lock.  A timer's `expire` is called with it
  * held, so that who has stopped a timer knows that nobody is at it any more; it starts and stops none.
@@ -96,8 +96,8 @@ void timers_stop(struct timer *timer);
 /* Calls `expire` of those that have come, of `most` at most.  How many.  Takes the lock, as does the next. */
 unsigned timers_expire(struct timers *timers, int64_t now, unsigned most, void *arg);
 
-/* The same for this one alone, if it has come and is still there.  When it returns the timer has expired, whoever was first.
- * Takes the lock. */
+/* The same for this one alone, if it has come and is still there.  When it returns the timer has expired, whoever was
+ * first.  Takes the lock. */
 bool timers_expire_one(struct timer *timer, int64_t now, void *arg);
 
 /* The very moment of the next one that will come; INT64_MAX. */

@@ -6,8 +6,8 @@
  *
  * A request is never given up: its buffer is the system's until it is complete, and so long its task waits.
  *
- * For regular files, which may take their time; what sockets are asked for is done at once or waits for a report (outbox.h
- * says why).
+ * For regular files, which may take their time; what sockets are asked for is done at once or waits for a report
+ * (outbox.h says why).
  */
 #ifndef WEFT_URING_H
 #define WEFT_URING_H

@@ -32,8 +32,8 @@ static always_inline void work_push(struct worker *w, struct task *task)
  * alive until the item runs. */
 void work_ready(struct weft_runtime *runtime, ready_t item);
 
-/* A fiber is ready, in its root if it has one.  `next`: by a task that ends or will soon wait; if it can, the fiber runs
- * next on this worker. */
+/* A fiber is ready, in its root if it has one.  `next`: by a task that ends or will soon wait; if it can, the fiber
+ * runs next on this worker. */
 void work_ready_fiber(struct fiber *f, bool next);
 
 /* On this worker, behind what it has resumed already. */
@@ -49,12 +49,12 @@ static always_inline void work_ready_yielded(struct worker *w, ready_t item)
  * dropped. */
 void work_expired(struct fiber *f, int64_t when, void *arg);
 
-/* Makes those ready whose moment has come, of this worker's timers, or of everybody's, as far as its queue has room, but a
- * few in any case: what is left any worker may take up.  How many. */
+/* Makes those ready whose moment has come, of this worker's timers, or of everybody's, as far as its queue has room,
+ * but a few in any case: what is left any worker may take up.  How many. */
 unsigned work_expire(struct worker *w, bool all);
 
-/* Sends what is in the worker's outbox, and wakes who waits for descriptors that are ready: looks, and does not wait.  How
- * many there were of these. */
+/* Sends what is in the worker's outbox, and wakes who waits for descriptors that are ready: looks, and does not wait.
+ * How many there were of these. */
 unsigned work_poll(struct worker *w);
 
 /* Looks, every WORK_LOOK_AFTER_NS, after those who wait for a descriptor for long.  True: somebody is to, again. */
@@ -103,8 +103,8 @@ static inline uint32_t work_length(struct worker *w)
 ready_t work_take_spilled(struct worker *w);
 
 /* From the far end, or with a seed from anywhere; 0: nothing, or it is not time yet, but for a look at the clock, which
- * comes the more often the longer the picks take.  After this many near picks at most: with it 61, Go's number, prime so as
- * not to beat with loops. */
+ * comes the more often the longer the picks take.  After this many near picks at most: with it 61, Go's number, prime
+ * so as not to beat with loops. */
 #define WORK_NEAR 60
 ready_t work_pick_far(struct worker *w);
 
@@ -115,7 +115,8 @@ static always_inline ready_t work_pick(struct worker *w)
     if (unlikely(--w->near < 0) && ((item = work_pick_far(w)) || w->choice.seeded)) return item;
     if ((item = work_take_next(w))) return item;
     /* By turns: what goes on frees a stack in the end, what begins takes one, and neither may pile up behind the other.
-     * What goes on has three of four, as every task begins but once, and who is to go on has often been promised when. */
+     * What goes on has three of four, as every task begins but once, and who is to go on has often been promised
+     * when. */
     unsigned turn = w->picks++ & 3;
     if (turn == 3 && !inject_empty(&w->runtime->inject) && (item = work_take_shared(w))) return item;
     if (turn && (item = work_take_resumed(w))) return item;
@@ -128,7 +129,8 @@ static always_inline ready_t work_pick(struct worker *w)
 
 /* What a task that breathes lets run: what was resumed, is shared or has yielded; every WORK_BREATHS breaths, or every
  * WORK_LATE_BREATHS of those that a tick of the clock has asked for, the oldest task that has not begun.  That is
- * seldom, since to begin the far end of a recursion costs a stack, and most often the recursion would have come to it. */
+ * seldom, since to begin the far end of a recursion costs a stack, and most often the recursion would have come to
+ * it. */
 #define WORK_BREATHS      64
 #define WORK_LATE_BREATHS 4
 ready_t work_pick_breath(struct worker *w);

@@ -25,9 +25,10 @@ void worker_suspend(struct worker *w, worker_then *then, void *arg);
 /* By a task: lets what is ready run, and goes on after that. */
 void worker_yield(struct worker *w);
 
-/* By a task, in a call that need not wait.  Every so many such calls, WORKER_CALLS at most, it looks whether to breathe:
- * when a tick of the clock has passed since the turn's first look, or its last one, and else at every WORKER_LOOKS th.
- * Then what work_pick_breath has runs first.  With a seed, or for chaos, how many calls it takes is drawn at random. */
+/* By a task, in a call that need not wait.  Every so many such calls, WORKER_CALLS at most, it looks whether to
+ * breathe: when a tick of the clock has passed since the turn's first look, or its last one, and else at every
+ * WORKER_LOOKS th.  Then what work_pick_breath has runs first.  With a seed, or for chaos, how many calls it takes is
+ * drawn at random. */
 #define WORKER_CALLS 256
 #define WORKER_LOOKS 16
 /* True: the caller is to breathe, by worker_breathe, and the budget is below 0 until it does. */

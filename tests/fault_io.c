@@ -1,8 +1,8 @@
 /* fault_io.c - whatever the system says, a call says so too, and nothing is lost
  *
  * Linked with --wrap, so that each call by which the library reads, writes, accepts, polls and registers passes through
- * here.  The same program runs again and again, with the first such call failing, then the second, and so on until there
- * are no more to fail.
+ * here.  The same program runs again and again, with the first such call failing, then the second, and so on until
+ * there are no more to fail.
  */
 #include "support_io.h"
 

@@ -3,8 +3,8 @@
  *      outermost - top - middle - left, right
  *
  * Nothing is linked at first.  Who waits links itself, publishes its wait and looks whether it is cancelled, as wait.c
- * does; whoever finds a reason and whoever cancels want to end the wait, and one of them must.  Who computes looks until
- * it is cancelled.  Both then see what the canceller did before.
+ * does; whoever finds a reason and whoever cancels want to end the wait, and one of them must.  Who computes looks
+ * until it is cancelled.  Both then see what the canceller did before.
  */
 #include "model_explore.h"
 

@@ -598,8 +598,8 @@ static bool somebody_waits(void)
     return waits;
 }
 
-/* By the signal alone: what was done before it, and after the mutex was given up.  (That no wait ends for nothing here is
- * more than weft.h says.) */
+/* By the signal alone: what was done before it, and after the mutex was given up.  (That no wait ends for nothing here
+ * is more than weft.h says.) */
 static int a_signal(void *arg)
 {
     (void)arg;

@@ -3,8 +3,8 @@
  * In none of them does the schedule matter: what races is unordered by weft.h, also where one worker happens to
  * run the one after the other.
  *
- * Of two accesses at the very same moment the sanitizer may miss one, as it does between plain threads.  So many places are
- * raced for, one after the other.
+ * Of two accesses at the very same moment the sanitizer may miss one, as it does between plain threads.  So many places
+ * are raced for, one after the other.
  */
 #include "support_io.h"
 

@@ -1,7 +1,7 @@
 /* stress_io.c - data against deadlines, cancels and closing
  *
- * What holds in every order of events: bytes come in order, once, and none is lost but those that were under way when their
- * descriptor was closed; who gave up has taken nothing that is not told; and everybody comes to an end.
+ * What holds in every order of events: bytes come in order, once, and none is lost but those that were under way when
+ * their descriptor was closed; who gave up has taken nothing that is not told; and everybody comes to an end.
  */
 #include "support_io.h"
 

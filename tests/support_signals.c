@@ -1,9 +1,9 @@
 /* support_signals.c - with WEFT_TEST_SIGNALS in the environment a program is interrupted all the time
  *
- * A timer's signal, a thousand times a second, comes to the program's own threads, as it does to a program's; its handler
- * hands another one on to every thread, the workers too, by the one signal that they do not block.  Neither is restarted by
- * the system, so that system calls that wait return EINTR.  No thread is needed for it, which tests would count; and no
- * call of weft is made here, not even for errno.
+ * A timer's signal, a thousand times a second, comes to the program's own threads, as it does to a program's; its
+ * handler hands another one on to every thread, the workers too, by the one signal that they do not block.  Neither is
+ * restarted by the system, so that system calls that wait return EINTR.  No thread is needed for it, which tests would
+ * count; and no call of weft is made here, not even for errno.
  */
 #include "support.h"
 

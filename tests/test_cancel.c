@@ -181,8 +181,8 @@ static void reason_is_noted_on_the_way(void **state)
     assert_int_equal(check(SCOPE), -8);
 }
 
-/* A node that was never looked at has 0 and a cancelled one a reason, so the runtime's epoch is never like either, but before
- * the first cancel. */
+/* A node that was never looked at has 0 and a cancelled one a reason, so the runtime's epoch is never like either, but
+ * before the first cancel. */
 static void epoch_is_positive(void **state)
 {
     (void)state;

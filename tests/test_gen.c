@@ -1223,7 +1223,7 @@ static void tree_is_walked_by_recursion(void **state)
     in_both(tree_part);
 }
 
-/* ---- in tasks ------------------------------------------------------------------------------------------------------ */
+/* ---- in tasks ---------------------------------------------------------------------------------------------------- */
 
 static int yield_and_count(void *arg)
 {
@@ -1553,7 +1553,7 @@ static void dump_shows_the_bodies_of_a_task(void **state)
     }
 }
 
-/* ---- in threads ------------------------------------------------------------------------------------------------------ */
+/* ---- in threads -------------------------------------------------------------------------------------------------- */
 
 struct relay {
     weft_gen  *gen;
@@ -1625,7 +1625,7 @@ static void generator_goes_from_thread_to_thread(void **state)
     pass_around(set_errno);
 }
 
-/* ---- what it takes ----------------------------------------------------------------------------------------------------- */
+/* ---- what it takes ----------------------------------------------------------------------------------------------- */
 
 static size_t resident(void)
 {
@@ -1732,7 +1732,7 @@ static void those_taken_away_leave_nothing(void **state)
     assert_in_range(after.address_space, 0, before.address_space + ((size_t)256 << 20));
 }
 
-/* ---- what cannot be had -------------------------------------------------------------------------------------------------- */
+/* ---- what cannot be had ------------------------------------------------------------------------------------------ */
 
 static atomic_bool memory_fails;
 
@@ -1788,7 +1788,7 @@ static void create_says_when_there_is_no_memory(void **state)
     weft_gen_destroy(one);
 }
 
-/* ---- programs that die --------------------------------------------------------------------------------------------------- */
+/* ---- programs that die ------------------------------------------------------------------------------------------- */
 
 /* With a frame that is really there. */
 static noinline int recurse(int depth)

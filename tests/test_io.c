@@ -154,8 +154,8 @@ static uint64_t waits_so_far(void)
     return weft_stats(&stats) == 0 ? stats.io_waits : 0;
 }
 
-/* The last bytes and the end are reported together, to whom reads or only polls; a short read is then no sign that there
- * is nothing more to be told. */
+/* The last bytes and the end are reported together, to whom reads or only polls; a short read is then no sign that
+ * there is nothing more to be told. */
 static int read_data_with_its_end(void *arg)
 {
     (void)arg;

@@ -259,8 +259,8 @@ static void number_used_again_is_waited_for_after_giving_up(void **state)
     assert_int_equal(test_run(give_up_before, NULL, WEFT_OPTIONS(.workers = 1)), 0);
 }
 
-/* Two runtimes have it registered, which says nothing of who has the number next.  One waits for that, then the other, which
- * soon gives up and ends: the first is not forgotten. */
+/* Two runtimes have it registered, which says nothing of who has the number next.  One waits for that, then the other,
+ * which soon gives up and ends: the first is not forgotten. */
 static int wait_a_little(void *arg)
 {
     char byte;

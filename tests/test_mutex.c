@@ -150,8 +150,8 @@ static void another_task_may_unlock_it(void **state)
 
 /* ---- fairness -------------------------------------------------------------- */
 
-/* Whoever is woken finds it locked again, so it would lose for ever.  It stays the first of those that wait, so once it is
- * handed the mutex the holder is behind them all. */
+/* Whoever is woken finds it locked again, so it would lose for ever.  It stays the first of those that wait, so once it
+ * is handed the mutex the holder is behind them all. */
 struct again {
     weft_time held; /* for so long in each round; 0: others run once */
     bool      any_order;

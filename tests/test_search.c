@@ -1,4 +1,4 @@
-/* test_search.c - who looks for work, whom it asks and has run: each decision by itself, on workers that have no threads
+/* test_search.c - who looks for work, whom it asks and has run: each decision by itself, on workers without threads
  *
  * The library's source is part of this program, so that what it keeps to itself can be called.
  */

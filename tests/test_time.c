@@ -526,7 +526,8 @@ static void deadline_of_another_worker_is_seen_at_the_first_look(void **state)
     assert_int_equal(test_run(let_another_look, &(int){0}, WEFT_OPTIONS(.workers = 2)), 0);
 }
 
-/* A task that runs in its awaiter's place has the deadlines of its own scopes, and the awaiter has its own again after. */
+/* A task that runs in its awaiter's place has the deadlines of its own scopes, and the awaiter has its own again
+ * after. */
 struct in_place {
     weft_task  task;
     weft_time  late;

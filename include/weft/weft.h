@@ -101,9 +101,9 @@ struct weft_options {
                     100 ms, else never.  Negative: never.  At least 1 ms */
 };
 
-/* A runtime that is monitored says so when a task goes on for long without a wait, a weft_yield or a weft_check that lets
- * others run: its function, and when it lets others run at last, where that is.  Once for each task; weft_dump shows for
- * how long a task runs.  All such runtimes share one more thread. */
+/* A runtime that is monitored says so when a task goes on for long without a wait, a weft_yield or a weft_check that
+ * lets others run: its function, and when it lets others run at last, where that is.  Once for each task; weft_dump
+ * shows for how long a task runs.  All such runtimes share one more thread. */
 
 /* WEFT_OPTIONS(.workers = 2): a pointer to options.  In C; C++ fills the struct. */
 #define WEFT_OPTIONS(...) (&(const struct weft_options){.size = sizeof(struct weft_options), __VA_ARGS__})
@@ -151,8 +151,8 @@ typedef struct weft_task {
     uint64_t opaque[8];
 } weft_task;
 
-/* Makes fn(arg) ready to run.  Only in a task: a plain thread is stopped.  When there is no memory for one more stack, a
- * task that would begin waits until one is free; where none will ever be, the program stops with a message. */
+/* Makes fn(arg) ready to run.  Only in a task: a plain thread is stopped.  When there is no memory for one more stack,
+ * a task that would begin waits until one is free; where none will ever be, the program stops with a message. */
 WEFT_API void weft_spawn(weft_task *task, weft_fn *fn, void *arg);
 
 /* The task's result, once it has ended; waits for good, cancelled or not.  One at
@@ -409,14 +409,15 @@ WEFT_API int weft_sleep(weft_time until);
  *
  * A socket that weft is handed becomes non-blocking; other descriptors keep their flags, since they
  * may be shared with other processes; those that weft makes are non-blocking and close-on-exec.  A terminal or a named
- * pipe without O_NONBLOCK is opened once more for each transfer, through /proc/self/fd, so that nobody who is faster can
- * make a worker block; where that may not be, it is used when it says that it is ready, and then may block.  Regular
- * files are always ready: what is not in memory is read and written by the system itself where it has an io_uring for
- * us, else, or with WEFT_IO=epoll in the environment, by a thread of weft's; for the end of which the call waits.
+ * pipe without O_NONBLOCK is opened once more for each transfer, through /proc/self/fd, so that nobody who is faster
+ * can make a worker block; where that may not be, it is used when it says that it is ready, and then may block.
+ * Regular files are always ready: what is not in memory is read and written by the system itself where it has an
+ * io_uring for us, else, or with WEFT_IO=epoll in the environment, by a thread of weft's; for the end of which the call
+ * waits.
  *
  * A write to a socket may let those run first that are ready on its worker, so that what they write goes to the system
- * together, by an io_uring; not with WEFT_IO=epoll.  Another worker that is idle makes it instead when one of them computes
- * for long, and later writes then do not wait.
+ * together, by an io_uring; not with WEFT_IO=epoll.  Another worker that is idle makes it instead when one of them
+ * computes for long, and later writes then do not wait.
  *
  * A descriptor that nobody waits on may also be closed or replaced by close(2) and dup2(2); a
  * number that is used again after that may be noticed up to a second late.  While somebody waits, by
@@ -440,8 +441,8 @@ WEFT_API int weft_poll(int fd, short events, weft_time deadline);
 
 WEFT_API int weft_open(const char *path, int flags, mode_t mode);
 
-/* Wakes those who wait on it: -EBADF.  A number used again gets no old event.  For a socket that lingers (SO_LINGER) the
- * call waits, the number is free before. */
+/* Wakes those who wait on it: -EBADF.  A number used again gets no old event.  For a socket that lingers (SO_LINGER)
+ * the call waits, the number is free before. */
 WEFT_API int weft_close(int fd);
 
 /* All of it: short at the end of what can be read, or when given up or cancelled; any other error comes back instead of
@@ -449,11 +450,11 @@ WEFT_API int weft_close(int fd);
 WEFT_API ssize_t weft_read_full(int fd, void *buf, size_t count, weft_time deadline);
 WEFT_API ssize_t weft_write_full(int fd, const void *buf, size_t count, weft_time deadline);
 
-/* A descriptor that listens, or is connected.  Numbers or names; host NULL, or an empty one, listens on every address, and
- * connects to this machine.  -ENOENT: no such name; -EAGAIN: it could not be looked up now; -EINVAL: a bad port; or the
- * system's error, of connecting the last one.  All addresses of a name are tried, a quarter of a second apart
- * (RFC 8305).  The deadline covers the look-up, which goes on in memory of its own when it is given up; the
- * runtime does not stop before it has ended. */
+/* A descriptor that listens, or is connected.  Numbers or names; host NULL, or an empty one, listens on every address,
+ * and connects to this machine.  -ENOENT: no such name; -EAGAIN: it could not be looked up now; -EINVAL: a bad port; or
+ * the system's error, of connecting the last one.  All addresses of a name are tried, a quarter of a second apart
+ * (RFC 8305).  The deadline covers the look-up, which goes on in memory of its own when it is given up; the runtime
+ * does not stop before it has ended. */
 WEFT_API int weft_tcp_listen(const char *host, const char *port, int backlog);
 WEFT_API int weft_tcp_connect(const char *host, const char *port, weft_time deadline);
 
@@ -524,8 +525,8 @@ WEFT_API bool weft_gen_done(const weft_gen *gen);
 WEFT_API int weft_gen_result(const weft_gen *gen);
 
 /* Closes it, once, and frees it, even if it yields again; what is on its stack is gone then, and a generator to
- * which it still delegates is free to be resumed again.  A generator that delegates to the one destroyed goes on as if that
- * had been closed.  NULL: nothing.  One that runs stops the program. */
+ * which it still delegates is free to be resumed again.  A generator that delegates to the one destroyed goes on as if
+ * that had been closed.  NULL: nothing.  One that runs stops the program. */
 WEFT_API void weft_gen_destroy(weft_gen *gen);
 
 /* By its body: hands `value` out and waits to be resumed.  0, and in *sent what was sent (NULL after
@@ -575,8 +576,9 @@ WEFT_API int weft_stats(struct weft_stats *stats);
 #endif
 
 /* Writes every task of the calling task's runtime to the descriptor: its function, state, what it waits for and
- * since when, its backtrace, root and scope; of one that runs just now on another worker its function only and, with the
- * monitor, for how long; and of those that have not begun their number.  In a plain thread: of all runtimes.  0, or why it could not be written. */
+ * since when, its backtrace, root and scope; of one that runs just now on another worker its function only and, with
+ * the monitor, for how long; and of those that have not begun their number.  In a plain thread: of all runtimes.  0, or
+ * why it could not be written. */
 WEFT_API int weft_dump(int fd);
 
 /* The number, from 0, of the worker that runs the caller just now; -1 in a
