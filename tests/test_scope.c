@@ -154,6 +154,7 @@ static void use_from_plain_thread(void *arg)
     task_check(weft_scope_open(NULL, NULL) == -EPERM);
     task_check(weft_scope_open(&scope, &(struct weft_scope_options){.size = 0}) == -EPERM);
     task_check(weft_scope_go(NULL, NULL, NULL, 1) == -EPERM);
+    task_check(weft_go(NULL, NULL, 1) == -EPERM);
     task_check(weft_scope_close(NULL) == -EPERM);
     task_check(weft_scope_open(&scope, NULL) == -EPERM);
     task_check(weft_scope_go(handed_scope, never_run, NULL, 0) == -EPERM);
