@@ -353,6 +353,39 @@ static void cancel_wakes_those_who_are_linked(void **state)
     assert_int_equal(test_run(cancel_linked, NULL, WEFT_OPTIONS(.workers = 1)), 0);
 }
 
+/* Who closes a scope notes for those around it what it has found, so that of a nest, however deep, each looks but a
+ * little way up. */
+static int close_in_turn(void *arg)
+{
+    weft_scope outer, middle, inner;
+
+    (void)arg;
+    task_check(weft_scope_open(&outer, NULL) == 0);
+    weft_scope_cancel(&outer); /* so that there is an epoch */
+    task_check(weft_scope_close(&outer) == -ECANCELED);
+
+    task_check(weft_scope_open(&outer, NULL) == 0);
+    task_check(weft_scope_open(&middle, NULL) == 0);
+    task_check(weft_scope_open(&inner, NULL) == 0);
+    task_check(weft_scope_close(&inner) == 0);
+    int32_t epoch = (int32_t)load_relaxed(&worker_fiber()->runtime->epoch);
+    task_check(load_relaxed(&node_of_scope(&middle)->result) == epoch);
+
+    task_check(weft_scope_open(&inner, NULL) == 0);
+    weft_scope_cancel(&outer);
+    task_check(weft_scope_close(&inner) == -ECANCELED);
+    task_check(load_relaxed(&node_of_scope(&middle)->result) == -ECANCELED);
+    task_check(weft_scope_close(&middle) == -ECANCELED);
+    task_check(weft_scope_close(&outer) == -ECANCELED);
+    return 0;
+}
+
+static void closing_notes_what_it_has_found(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(close_in_turn, NULL, WEFT_OPTIONS(.workers = 1)), 0);
+}
+
 int main(void)
 {
 #define WITH_TREE(test) cmocka_unit_test_setup(test, setup)
@@ -369,6 +402,7 @@ int main(void)
         WITH_TREE(epoch_is_positive),
         cmocka_unit_test(waiters_are_linked_until_they_end),
         cmocka_unit_test(cancel_wakes_those_who_are_linked),
+        cmocka_unit_test(closing_notes_what_it_has_found),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
