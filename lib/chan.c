@@ -235,7 +235,8 @@ int weft_chan_create(weft_chan **chan, size_t elem_size, size_t capacity)
     memset(c, 0, sizeof *c);
     c->elem_size = elem_size;
     c->capacity = capacity;
-    /* To and from a queue of no bytes, of tokens or unbuffered, nothing is copied, but an offset to NULL is undefined. */
+    /* To and from a queue of no bytes, of tokens or unbuffered, nothing is copied, but an offset to NULL is
+     * undefined. */
     c->queue = bytes > 0 ? malloc(bytes) : (char *)c;
     if (!c->queue || !order_marks_make(&c->marks, capacity)) {
         free_queue(c);

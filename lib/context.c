@@ -48,9 +48,9 @@ static Atomic(int) tsan_contexts;
 static Atomic(uint32_t) nobody_lock;
 static Atomic(void *)   nobody;
 
-/* A new context knows what its maker knows.  To be precise all are made by nobody; otherwise whoever first runs in it would
- * be ordered after the task that ran where it was made.  And it knows what the last user of the stack knew, whose frames
- * lie there. */
+/* A new context knows what its maker knows.  To be precise all are made by nobody; otherwise whoever first runs in it
+ * would be ordered after the task that ran where it was made.  And it knows what the last user of the stack knew,
+ * whose frames lie there. */
 static void tsan_make(struct context *c)
 {
     void *self = context_pose(NULL);
@@ -143,10 +143,10 @@ struct context_jumped        context_jump(void *to, struct context *from)
 #endif
 
 /* context_pass, for the processor's predictor too.  Two stacks that pass control to and fro return, each time, to
- * where the other one was not called from, so their returns are all mispredicted; indirect jumps are not.  So the switch
- * ends where then is called, which is paired, and what follows returns to the caller by a jump.  (Measured:
- * there and back 40 ns by context_switch and returns, 15 ns by this, 11 ns by two bare jump_fcontext.)
- * Not where tools are to be told, who want their calls from C. */
+ * where the other one was not called from, so their returns are all mispredicted; indirect jumps are not.  So the
+ * switch ends where then is called, which is paired, and what follows returns to the caller by a jump.  (Measured:
+ * there and back 40 ns by context_switch and returns, 15 ns by this, 11 ns by two bare jump_fcontext.)  Not where
+ * tools are to be told, who want their calls from C. */
 #if defined(__x86_64__) && !STACK_PER_TASK
 #define PASS_BY_JUMP 1
 int        context_pass(struct context *from, struct context *to, context_then *then, void *a,

@@ -21,8 +21,8 @@
 #include "cancel.h"
 #include "park.h"
 
-/* Why a call does not wait: the reason of its cancelling, -EAGAIN or -ETIMEDOUT; 0: it may.  One that would wait for good
- * is not asked: whether it is cancelled wait_for looks anyway. */
+/* Why a call does not wait: the reason of its cancelling, -EAGAIN or -ETIMEDOUT; 0: it may.  One that would wait for
+ * good is not asked: whether it is cancelled wait_for looks anyway. */
 int                      wait_refused_slow(weft_time deadline);
 static always_inline int wait_refused(weft_time deadline)
 {
@@ -124,7 +124,8 @@ struct wait_entry *wait_take_all(wait_queue *queue);
 /* Wakes such a list, when the lock is dropped. */
 void wait_wake_all(struct wait_entry *claimed, int outcome);
 
-/* With the lock held: a claimed waiter, which has no deadline, is not to be woken after all, and may be claimed again. */
+/* With the lock held: a claimed waiter, which has no deadline, is not to be woken after all, and may be claimed
+ * again. */
 void wait_unclaim(struct waiter *w);
 
 /* ---- a word and its queue -------------------------------------------------- */

@@ -2,8 +2,8 @@
 
 #include <limits.h>
 
-/* Between two far picks there are so many near ones at least, however long they take: what has only yielded would else come
- * before what was woken, as soon as it takes long. */
+/* Between two far picks there are so many near ones at least, however long they take: what has only yielded would else
+ * come before what was woken, as soon as it takes long. */
 #define FAR_LEAST 16
 
 /* Every so many far ones it looks after everybody's timers: another worker may be computing, and nobody be idle. */
