@@ -1,8 +1,8 @@
 /* descriptor.h - what is known of a descriptor, and who waits for it
  *
  * The table is the process's, since numbers are: an entry for each, found without a lock, never freed.  What an entry
- * says of a number may be out of date, as close(2) and dup2(2) tell nobody: so it decides what is tried first, and a
- * wait that relies on it is looked after (io.c).
+ * says of a number may be out of date, as close(2) and dup2(2) tell nobody: so it decides what is tried first, and who
+ * is to wait makes sure, or is looked after (io.c).
  *
  * `change` counts what was reported for each direction; who has found a descriptor not ready waits only if no report
  * has come since before it tried.  `life` counts the weft_close calls: a report, and a call, of an earlier life is
@@ -34,13 +34,15 @@ struct descriptor {
     Atomic(uint32_t) dry;        /* the change, and 1 more, before a read that took all there was; 0: none did */
     Atomic(uint16_t) kind;
     Atomic(bool)     ended;     /* the end of the stream, an error, or urgent data has been reported */
+    Atomic(uint8_t)  sure;      /* how sure it is that the marks are right (io.c) */
     Atomic(const void *) claim; /* of who has begun to wait last, and may be gone: an address to be fetched, no more */
     /* what is rarely touched */
     _Alignas(CACHE_LINE) Atomic(uint32_t) slow[2]; /* locks, each of one direction: of a terminal or a named pipe, which
                                                       may block */
     struct io_thread *threads;                     /* plain ones that poll it */
     Atomic(uint32_t)  seen;         /* by who looks after waits: the changes at its last look, and 1 more */
-    Atomic(uint32_t)  looked_after; /* and the changes at which it has registered it again, */
+    Atomic(uint32_t)  confirmed;    /* and those at which the poller was found to have it, */
+    Atomic(uint32_t)  looked_after; /* and those at which it has registered it again, */
     Atomic(uint32_t)  looked_at;    /* which was then, in milliseconds */
 };
 
@@ -51,6 +53,15 @@ _Static_assert(offsetof(struct descriptor, slow) == CACHE_LINE, "one line");
 
 /* No process has more descriptors (fs.nr_open). */
 #define DESCRIPTOR_TABLES 1024u
+
+/* Of `sure`: at so many waits in a row the pollers that were asked had it; once one had not, and never again. */
+#define DESCRIPTOR_SURE    16u
+#define DESCRIPTOR_DOUBTED UINT8_MAX
+
+static inline void descriptor_be_sure(struct descriptor *d, uint8_t sure)
+{
+    if (load_relaxed(&d->sure) != DESCRIPTOR_DOUBTED) store_relaxed(&d->sure, sure);
+}
 
 extern Atomic(struct descriptor *) descriptor_tables[DESCRIPTOR_TABLES];
 

@@ -93,36 +93,75 @@ static uint32_t changes_of(const struct descriptor *d, bool in, bool out)
            load_relaxed(&d->life) + 1;
 }
 
-/* In case the number was closed and used again by calls that tell nobody.  If it cannot be registered any more, who waits
- * is told so by its next try; and so that other runtimes register it again, too, who waits there tries again.  With the
- * lock held all the while, or this might be done after weft_close in the name of the life before. */
-static void register_again(struct weft_runtime *rt, int fd, struct descriptor *d, uint32_t now)
+/* Whether the marks are right: a number that was closed and used again by calls that tell nobody is in no poller, and who
+ * waits would wait in vain.  The system knows, but to ask it is a system call, a twentieth of what serving a request takes.
+ * So it is asked at the first waits for a number, and at a few of those that follow; a wait that has relied on the marks
+ * looks itself when it is given up, and is looked after when it lasts.  Whenever a number is found to have been used again,
+ * its waits ask from then on.  Where weft has had the number from the system they need not ask so far. */
+static inline bool is_sure(struct descriptor *d)
+{
+    uint8_t sure = load_relaxed(&d->sure);
+    if (unlikely(sure < DESCRIPTOR_SURE) || unlikely(sure == DESCRIPTOR_DOUBTED)) return false;
+    store_relaxed(&d->sure, sure + 1u < DESCRIPTOR_DOUBTED ? (uint8_t)(sure + 1u) : (uint8_t)(DESCRIPTOR_SURE - 1));
+    return true;
+}
+
+/* With the lock held, and the runtime's mark set: the poller does not have what has the number now, or had not, but for
+ * this call.  Nothing that was known of the number holds; who waits is to try again.  `renew`: it is registered again even
+ * if it has it. */
+static bool was_lost(struct weft_runtime *rt, int fd, struct descriptor *d, bool renew)
+{
+    uint64_t data = data_of(fd, load_relaxed(&d->life));
+    int      error = poller_add_new(&rt->poller, fd, data);
+    if (error == -EEXIST) {
+        if (load_relaxed(&d->sure) < DESCRIPTOR_SURE) store_relaxed(&d->sure, load_relaxed(&d->sure) + 1);
+        if (!renew || (error = poller_add(&rt->poller, fd, data)) == 0) return false;
+    }
+    store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);
+    store_relaxed(&d->dry, 0);
+    store_relaxed(&d->ended, false);
+    store_relaxed(&d->registered, error ? 0 : rt->mark);
+    store_relaxed(&d->sure, DESCRIPTOR_DOUBTED);
+    return true;
+}
+
+/* By who looks after waits.  If it cannot be registered any more, who waits is told so by its next try; and so that other
+ * runtimes register it again, too, who waits there tries again.  With the lock held all the while, or this might be done
+ * after weft_close in the name of the life before. */
+static void register_again(struct weft_runtime *rt, int fd, struct descriptor *d, bool whole, uint32_t now)
 {
     struct wait_entry *in = NULL, *out = NULL;
     spin_take(&d->lock);
-    store_relaxed(&d->looked_at, now);
     bool waits_in = !wait_empty(&d->waiting[DESCRIPTOR_IN]), waits_out = !wait_empty(&d->waiting[DESCRIPTOR_OUT]);
-    store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);
-    bool alone = load_relaxed(&d->registered) == rt->mark;
-    store_relaxed(&d->registered, rt->mark);
-    if (poller_add(&rt->poller, fd, data_of(fd, load_relaxed(&d->life))) != 0 || !alone) {
+    bool ours = load_relaxed(&d->registered) & rt->mark, others = load_relaxed(&d->registered) & ~rt->mark;
+    if (ours && (was_lost(rt, fd, d, whole) || (whole && others))) {
+        store_relaxed(&d->registered, load_relaxed(&d->registered) & rt->mark);
         in = changed(d, DESCRIPTOR_IN);
         out = changed(d, DESCRIPTOR_OUT);
     }
     /* Not of those who have given up meanwhile: that says nothing of the next wait. */
-    if (waits_in || waits_out) store_relaxed(&d->looked_after, changes_of(d, waits_in, waits_out));
+    if (waits_in || waits_out) {
+        uint32_t changes = changes_of(d, waits_in, waits_out);
+        if (whole) store_relaxed(&d->looked_after, changes);
+        store_relaxed(&d->confirmed, changes);
+    }
+    if (whole) {
+        store_relaxed(&d->kind,
+                      DESCRIPTOR_UNKNOWN); /* what was tried once, and never waited for, may have had the number */
+        store_relaxed(&d->looked_at, now);
+    }
     spin_drop(&d->lock, 0);
     wait_wake_all(in, IO_READY);
     wait_wake_all(out, IO_READY);
 }
 
-/* Thousands may wait, with deadlines of less than this, one wait after the other, and each time this costs several system
- * calls. */
+/* Thousands may wait, with deadlines of less than this, one wait after the other, and each time to register it again costs
+ * several system calls. */
 #define AGAIN_MS 1000u
 
-/* Waits that began before the last look and are there still: their descriptors are registered again, once, and each at
- * most every AGAIN_MS.  Only the directions that are waited for count, as to register is to be told that an idle connection
- * can be written to.  True: there are some to look at later. */
+/* Waits that began before the last look and are there still: the poller is asked whether it has their descriptors, once,
+ * and they are registered again, once, and each at most every AGAIN_MS.  Only the directions that are waited for count, as
+ * to register is to be told that an idle connection can be written to.  True: there are some to look at later. */
 static bool look_after(struct weft_runtime *rt)
 {
     uint32_t now = (uint32_t)(choice_clock() / WEFT_MS);
@@ -137,11 +176,13 @@ static bool look_after(struct weft_runtime *rt)
         if ((!in && !out) || !(load_relaxed(&d->registered) & rt->mark)) continue;
         uint32_t changes = changes_of(d, in, out);
         if (load_relaxed(&d->looked_after) == changes) continue;
-        if (load_relaxed(&d->seen) == changes && now - load_relaxed(&d->looked_at) >= AGAIN_MS) {
-            register_again(rt, fd, d, now);
-        } else {
+        bool whole = now - load_relaxed(&d->looked_at) >= AGAIN_MS;
+        if (load_relaxed(&d->seen) != changes) {
             store_relaxed(&d->seen, changes);
             later = true;
+        } else {
+            if (whole || load_relaxed(&d->confirmed) != changes) register_again(rt, fd, d, whole, now);
+            later |= !whole;
         }
     }
     return later;
@@ -233,19 +274,39 @@ static int thread_poll(int fd, struct descriptor *d, uint32_t life, short events
 
 static int enlist(struct weft_runtime *rt, int fd, struct descriptor *d, uint32_t life)
 {
-    int error = poller_make(&rt->poller);
+    struct wait_entry *in = NULL, *out = NULL;
+    int                error = poller_make(&rt->poller);
     if (error) return error;
     spin_take(&d->lock); /* all the while, as in register_again */
-    if (call_lives(d, life)) {
+    if (!call_lives(d, life)) {
+        error = call_was_closed(d);
+    } else if (!(load_relaxed(&d->registered) & rt->mark)) {
         /* What has ended will be reported anew: to this runtime, and the others may rely on what was. */
         if (!load_relaxed(&d->registered)) store_relaxed(&d->ended, false);
         error = poller_add(&rt->poller, fd, data_of(fd, life));
         if (!error) store_relaxed(&d->registered, load_relaxed(&d->registered) | rt->mark);
-    } else {
-        error = call_was_closed(d);
+    } else if (was_lost(rt, fd, d, false)) {
+        in = changed(d, DESCRIPTOR_IN);
+        out = changed(d, DESCRIPTOR_OUT);
     }
     spin_drop(&d->lock, 0);
+    wait_wake_all(in, IO_READY);
+    wait_wake_all(out, IO_READY);
     return error;
+}
+
+/* A wait ends in vain, and may have missed something: it has relied on the marks, or a worker was too busy to ask the poller
+ * for what came long before the deadline. */
+static bool missed(int fd, struct descriptor *d, uint32_t life, short events)
+{
+    struct pollfd polled = {.fd = fd, .events = events};
+    descriptor_be_sure(d, DESCRIPTOR_SURE - 1);
+    if (!call_begin(d, life)) return false;
+    order_hide();
+    bool ready = poll(&polled, 1, 0) > 0;
+    order_show();
+    call_end(d);
+    return ready;
 }
 
 noinline int io_wait(int fd, struct descriptor *d, struct call_moment before, short events, weft_time deadline,
@@ -257,7 +318,8 @@ noinline int io_wait(int fd, struct descriptor *d, struct call_moment before, sh
     int  refused = wait_refused(deadline);
     if (refused) return refused;
     struct weft_runtime *rt = w->runtime;
-    if (unlikely(!(load_relaxed(&d->registered) & rt->mark))) {
+    bool                 relies = (load_relaxed(&d->registered) & rt->mark) && is_sure(d);
+    if (unlikely(!relies)) {
         int error = enlist(rt, fd, d, before.life);
         if (error) return error;
     }
@@ -283,11 +345,15 @@ noinline int io_wait(int fd, struct descriptor *d, struct call_moment before, sh
         spin_take(&d->lock);
         wait_remove(&d->waiting[DESCRIPTOR_IN], &entries[DESCRIPTOR_IN]);
         wait_remove(&d->waiting[DESCRIPTOR_OUT], &entries[DESCRIPTOR_OUT]);
-        /* That it has been looked after says nothing of the next wait, if no report has come since. */
-        if (outcome < 0) store_relaxed(&d->looked_after, 0);
+        if (outcome < 0) { /* what looking after it found says nothing of the next wait, if no report has come since */
+            store_relaxed(&d->looked_after, 0);
+            store_relaxed(&d->confirmed, 0);
+            store_relaxed(&d->seen, 0);
+        }
         spin_drop(&d->lock, 0);
     }
-    if (outcome < 0) return outcome;
+    bool doubtful = relies || deadline != WEFT_NEVER; /* if it waits again, it then neither relies nor begins to wait */
+    if (outcome < 0) return doubtful && missed(fd, d, before.life, events) ? 0 : outcome;
     /* It may have been closed, and used again, since this one was woken to try. */
     return outcome == IO_CLOSED || !call_lives(d, before.life) ? call_was_closed(d) : 0;
 }

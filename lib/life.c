@@ -18,6 +18,7 @@ void life_begin(int fd)
     add_relaxed(&d->life, 1);
     store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);
     store_relaxed(&d->registered, 0);
+    descriptor_be_sure(d, DESCRIPTOR_SURE);
     spin_drop(&d->lock, 0);
 }
 
@@ -107,6 +108,7 @@ int weft_close(int fd)
     int lingering = lingers(fd, load_relaxed(&d->kind)) ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
     store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);
     store_relaxed(&d->registered, 0);
+    descriptor_be_sure(d, 0);
     int error = close_now(fd); /* with the lock held: nobody gets the number sooner */
     order_show();
     sub_acq_rel(&d->calls, DESCRIPTOR_CLOSING);

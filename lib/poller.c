@@ -53,16 +53,24 @@ int poller_make(struct poller *p)
     return error;
 }
 
-int poller_add(struct poller *p, int fd, uint64_t data)
+static int control(struct poller *p, int operation, int fd, uint64_t data)
 {
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET, .data.u64 = data};
-    int                epoll = load_relaxed(&p->epoll), error = 0;
     order_hide();
-    if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0 &&
-        (errno != EEXIST || epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event) != 0))
-        error = -errno;
+    int error = epoll_ctl(load_relaxed(&p->epoll), operation, fd, &event) == 0 ? 0 : -errno;
     order_show();
     return error;
+}
+
+int poller_add_new(struct poller *p, int fd, uint64_t data)
+{
+    return control(p, EPOLL_CTL_ADD, fd, data);
+}
+
+int poller_add(struct poller *p, int fd, uint64_t data)
+{
+    int error = poller_add_new(p, fd, data);
+    return error == -EEXIST ? control(p, EPOLL_CTL_MOD, fd, data) : error;
 }
 
 /* Nanoseconds where the kernel knows them (Linux 5.11), else milliseconds, rounded up. */

@@ -133,6 +133,58 @@ static void idle_ones_are_registered_again_once(void **state)
     assert_true(atomic_load(&registered) > IDLE_ONES);
 }
 
+enum { REUSES = 40, OFTEN = 400 };
+
+static int read_one(void *fd)
+{
+    char byte;
+
+    return (int)weft_read(*(int *)fd, &byte, 1, WEFT_NEVER);
+}
+
+/* How often the system was asked until it waited. */
+static int wait_for_one(int ends[2])
+{
+    struct descriptor *d = descriptor_get(ends[0]);
+    int                before = atomic_load(&registered);
+    weft_task          reader;
+
+    weft_spawn(&reader, read_one, &ends[0]);
+    task_until(!wait_empty(&d->waiting[DESCRIPTOR_IN]));
+    int asked = atomic_load(&registered) - before;
+    task_check(write(ends[1], "x", 1) == 1);
+    task_check(weft_await(&reader) == 1);
+    return asked;
+}
+
+static int use_again_and_again(void *arg)
+{
+    int ends[2], fresh[2], asked = 0;
+
+    (void)arg;
+    test_link_make(ends, TEST_PIPE);
+    for (int i = 0; i < REUSES; i++) {
+        task_check(wait_for_one(ends) > 0);
+        test_link_make(fresh, i % 2 ? TEST_TCP : TEST_PIPE);
+        test_take_number(fresh[0], ends[0]);
+        test_take_number(fresh[1], ends[1]);
+    }
+    test_link_make(fresh, TEST_TCP);
+    for (int i = 0; i < OFTEN; i++) asked += wait_for_one(fresh);
+    task_check(asked < OFTEN / 2);
+    for (int i = 0; i < 2; i++) {
+        task_check(weft_close(ends[i]) == 0);
+        task_check(weft_close(fresh[i]) == 0);
+    }
+    return 0;
+}
+
+static void who_waits_makes_sure_of_a_number_used_again(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(use_again_and_again, NULL, WEFT_OPTIONS(.workers = 1)), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -140,6 +192,7 @@ int main(void)
         cmocka_unit_test(others_have_none),
         cmocka_unit_test(one_table_for_all),
         cmocka_unit_test(idle_ones_are_registered_again_once),
+        cmocka_unit_test(who_waits_makes_sure_of_a_number_used_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,8 @@
 /* test_io.c - reading, writing and polling, whatever the descriptor */
 #include "support_io.h"
 
+#include "descriptor.h"
+
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -432,6 +434,41 @@ static void gives_up_at_its_deadline(void **state)
 {
     (void)state;
     assert_everywhere(give_up, NULL);
+}
+
+/* Nor in vain, if what it waits for came when no worker had the time to see it. */
+static int read_before_the_deadline(void *arg)
+{
+    struct test_call *reader = arg;
+    reader->deadline = test_now() + 20 * WEFT_MS;
+    return (int)weft_read(reader->fd, reader->bytes, reader->size, reader->deadline);
+}
+
+static int be_late(void *arg)
+{
+    (void)arg;
+    for (enum test_link link = 0; link < TEST_LINKS; link++) {
+        int       ends[2];
+        char      byte;
+        weft_task reading;
+        test_link_make(ends, link);
+        struct test_call reader = {.fd = ends[0], .bytes = &byte, .size = 1};
+        weft_spawn(&reading, read_before_the_deadline, &reader);
+        task_until(!wait_empty(&descriptor_get(ends[0])->waiting[DESCRIPTOR_IN]) || weft_done(&reading));
+        bool waits = !weft_done(&reading);
+        task_check(write(ends[1], "x", 1) == 1);
+        while (test_now() < reader.deadline) {
+        }
+        task_check(weft_await(&reading) == 1 || !waits);
+        close_both(ends);
+    }
+    return 0;
+}
+
+static void who_computes_makes_nobody_give_up(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(be_late, NULL, WEFT_OPTIONS(.workers = 1)), 0);
 }
 
 /* A mere try tries, also just after a read that took all there was, and though no poller has looked since. */
@@ -1386,6 +1423,7 @@ int main(void)
         cmocka_unit_test(short_read_may_not_be_all),
         cmocka_unit_test(urgent_mark_hides_nothing),
         cmocka_unit_test(gives_up_at_its_deadline),
+        cmocka_unit_test(who_computes_makes_nobody_give_up),
         cmocka_unit_test(try_tries),
         cmocka_unit_test(cancelled_wait_ends),
         cmocka_unit_test(nobody_waits_in_a_cancelled_scope),

@@ -259,8 +259,63 @@ static void number_used_again_is_waited_for_after_giving_up(void **state)
     assert_int_equal(test_run(give_up_before, NULL, WEFT_OPTIONS(.workers = 1)), 0);
 }
 
-/* Two runtimes have it registered, which says nothing of who has the number next.  One waits for that, then the other,
- * which soon gives up and ends: the first is not forgotten. */
+/* Of a number that has been waited for often no more is asked than at a few of its waits: one that has not asked learns of
+ * what came when it is given up, at the latest. */
+static int wait_often(void *arg)
+{
+    int               *ends = arg;
+    char               byte;
+    struct test_call   reader = {.fd = ends[0], .bytes = &byte, .size = 1, .deadline = WEFT_NEVER};
+    struct descriptor *d = descriptor_get(ends[0]);
+
+    store_relaxed(&d->sure, 0); /* whatever became of the number in other tests */
+    for (int i = 0; i < 50; i++) {
+        test_call_begin(&reader, false);
+        task_until(!wait_empty(&d->waiting[DESCRIPTOR_IN]));
+        task_check(weft_write(ends[1], "x", 1, WEFT_NEVER) == 1);
+        task_check(test_call_end(&reader) == 1);
+    }
+    return 0;
+}
+
+static int read_one(void *fd)
+{
+    char byte;
+    return (int)weft_read(*(int *)fd, &byte, 1, WEFT_NEVER);
+}
+
+static int give_up_after(void *arg)
+{
+    (void)arg;
+    for (enum test_link link = 0; link < TEST_LINKS; link++) {
+        int       old[2], fresh[2];
+        weft_task reader;
+        test_link_make(old, link);
+        struct descriptor *d = descriptor_get(old[0]);
+        wait_often(old);
+        test_link_make(fresh, link);
+        close(old[0]);
+        test_take_number(fresh[0], old[0]);
+        fresh[0] = old[0];
+        weft_spawn(&reader, read_one, &fresh[0]);
+        task_until(!wait_empty(&d->waiting[DESCRIPTOR_IN]));
+        task_check(weft_write(fresh[1], "x", 1, WEFT_NEVER) == 1);
+        weft_cancel(&reader);
+        task_check(weft_await(&reader) == 1);
+        task_check(weft_close(old[1]) == 0);
+        close_both(fresh);
+    }
+    return 0;
+}
+
+static void who_gives_up_has_missed_nothing(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run(give_up_after, NULL, WEFT_OPTIONS(.workers = 1)), 0);
+}
+
+/* Two runtimes have it registered, which says nothing of who has the number next.  One waits for that, then the other, which
+ * soon gives up and ends: the first is not forgotten. */
 static int wait_a_little(void *arg)
 {
     char byte;
@@ -417,6 +472,7 @@ int main(void)
         cmocka_unit_test(who_was_woken_takes_nothing_of_the_next),
         cmocka_unit_test(number_used_again_is_waited_for),
         cmocka_unit_test(number_used_again_is_waited_for_after_giving_up),
+        cmocka_unit_test(who_gives_up_has_missed_nothing),
         cmocka_unit_test(runtimes_look_after_their_own_waits),
         cmocka_unit_test(closed_number_is_bad),
         cmocka_unit_test(who_lingers_keeps_no_worker),
