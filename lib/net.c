@@ -76,12 +76,12 @@ static void done(struct blocking_call *call)
     let_go(l);
 }
 
-/* The resolver takes the lower bits of any number, and nothing for 0. */
+/* The resolver takes the lower bits of any number, whatever is before its digits, and nothing for 0. */
 static bool is_bad_port(const char *port)
 {
     char *end;
     long  number = strtol(port ? port : "", &end, 10);
-    return !port || !port[0] || (!*end && (number < 0 || number > UINT16_MAX));
+    return !port || !port[0] || (!*end && (port[0] < '0' || port[0] > '9' || number > UINT16_MAX));
 }
 
 /* *lookup is the caller's to let go of, unless there is an error. */

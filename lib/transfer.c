@@ -219,7 +219,8 @@ static ssize_t try_other(const struct transfer *t, struct descriptor *d)
 static always_inline ssize_t try_socket(const struct transfer *t)
 {
     ssize_t n;
-    if (!t->message && !t->out && t->size == 0) return 0; /* as read(2), where recv(2) would wait */
+    /* As read(2), where recv(2) would wait. */
+    if (!t->message && !t->out && t->size == 0) return fcntl(t->fd, F_GETFD) < 0 ? -errno : 0;
     int flags = t->flags | MSG_DONTWAIT | (t->out ? MSG_NOSIGNAL : 0);
     do {
         if (t->message) n = t->out ? sendmsg(t->fd, t->message, flags) : recvmsg(t->fd, t->message, flags);

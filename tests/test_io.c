@@ -905,6 +905,13 @@ static int use_files(void *arg)
     task_check(weft_read(fd, bytes, sizeof bytes, WEFT_NEVER) == 0);
     task_check(weft_write(fd, bytes, sizeof bytes, WEFT_NEVER) == sizeof bytes);
     task_check(weft_close(fd) == 0);
+    fd = weft_open("/tmp", O_RDONLY | O_DIRECTORY, 0); /* no poller takes it */
+    struct test_call poller = {.fd = fd, .events = POLLPRI, .deadline = WEFT_NEVER};
+    task_check(weft_poll(fd, POLLPRI, 0) == -EAGAIN);
+    task_check(weft_poll(fd, POLLPRI, weft_now() + WEFT_MS) == -ETIMEDOUT);
+    test_call_begin(&poller, false);
+    task_check(weft_close(fd) == 0);
+    task_check(test_call_end(&poller) == -EBADF);
     fd = weft_open("/dev/full", O_RDWR, 0);
     task_check(weft_write(fd, bytes, 1, WEFT_NEVER) == -ENOSPC);
     task_check(weft_read(fd, bytes, 1, WEFT_NEVER) == 1 && bytes[0] == 0);

@@ -384,10 +384,28 @@ static int use_closed(void *arg)
     return 0;
 }
 
+/* Nothing, too, is not read from nothing. */
+static int read_nothing(void *arg)
+{
+    int  ends[2];
+    char byte;
+
+    (void)arg;
+    for (enum test_link link = 0; link < TEST_LINKS; link++) {
+        test_link_make(ends, link);
+        task_check(weft_read(ends[0], &byte, 0, WEFT_NEVER) == 0);
+        close(ends[0]);
+        task_check(weft_read(ends[0], &byte, 0, WEFT_NEVER) == -EBADF);
+        task_check(weft_close(ends[1]) == 0);
+    }
+    return 0;
+}
+
 static void closed_number_is_bad(void **state)
 {
     (void)state;
     assert_everywhere(use_closed, NULL);
+    assert_everywhere(read_nothing, NULL);
 }
 
 /* ---- lingering ------------------------------------------------------------------------ */

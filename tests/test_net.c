@@ -113,7 +113,7 @@ static int closed_port(void)
 
 static int refuse_ports(void *arg)
 {
-    static const char *const bad[] = {"65536", "99999", "-1", "", "no-such-service", "4294967376", "80x"};
+    static const char *const bad[] = {"65536", "99999", "-1", "", "no-such-service", "4294967376", "80x", " 80", "+80"};
 
     (void)arg;
     for (size_t i = 0; i < TEST_LENGTH(bad); i++) {
