@@ -457,7 +457,7 @@ static int be_late(void *arg)
         task_until(!wait_empty(&descriptor_get(ends[0])->waiting[DESCRIPTOR_IN]) || weft_done(&reading));
         bool waits = !weft_done(&reading);
         task_check(write(ends[1], "x", 1) == 1);
-        while (test_now() < reader.deadline) {
+        while (test_now() < reader.deadline + WEFT_MS) {
         }
         task_check(weft_await(&reading) == 1 || !waits);
         close_both(ends);
