@@ -419,9 +419,10 @@ WEFT_API int weft_sleep(weft_time until);
  * together, by an io_uring; not with WEFT_IO=epoll.  Another worker that is idle makes it instead when one of them
  * computes for long, and later writes then do not wait.
  *
- * A descriptor that nobody waits on may also be closed or replaced by close(2) and dup2(2); a
- * number that is used again after that, and was waited for often before, may be noticed late, by a tenth of a second, or a
- * second at most, but only once.  While somebody waits, by weft_close only.  A bad descriptor is -EBADF.  SIGPIPE is the program's own, but sockets never raise it here. */
+ * A descriptor that nobody waits on may also be closed or replaced by close(2) and dup2(2); a number that
+ * was waited for often before, and is used again after that, may be noticed late, by a tenth of a second, or a
+ * second at most, but only once.  While somebody waits, by weft_close only.  A bad descriptor is -EBADF.
+ * SIGPIPE is the program's own, but sockets never raise it here. */
 WEFT_API ssize_t weft_read(int fd, void *buf, size_t count, weft_time deadline);
 WEFT_API ssize_t weft_write(int fd, const void *buf, size_t count, weft_time deadline);
 WEFT_API ssize_t weft_pread(int fd, void *buf, size_t count, off_t offset, weft_time deadline);
