@@ -39,7 +39,8 @@ int poller_add(struct poller *poller, int fd, uint64_t data);
 /* The same, unless it is registered: then -EEXIST, and nothing is changed or reported. */
 int poller_add_new(struct poller *poller, int fd, uint64_t data);
 
-/* At most so many reports; waits for one until `timeout` nanoseconds have passed (negative: for good), or until woken. */
+/* At most so many reports; waits for one until `timeout` nanoseconds have passed (negative: for good), or until
+ * woken. */
 unsigned poller_wait(struct poller *poller, struct poller_report *reports, unsigned most, int64_t timeout);
 
 /* Any thread: who waits, or will wait next, returns.  Who only looks (timeout 0) takes nothing of it. */

@@ -258,8 +258,8 @@ static void number_used_again_is_waited_for_after_giving_up(void **state)
     assert_int_equal(test_run(give_up_before, NULL, WEFT_OPTIONS(.workers = 1)), 0);
 }
 
-/* Of a number that has been waited for often no more is asked than at a few of its waits: one that has not asked learns of
- * what came when it is given up, at the latest. */
+/* Of a number that has been waited for often no more is asked than at a few of its waits: one that has not asked
+ * learns of what came when it is given up, at the latest. */
 static int wait_often(void *arg)
 {
     int               *ends = arg;
@@ -313,8 +313,8 @@ static void who_gives_up_has_missed_nothing(void **state)
     assert_int_equal(test_run(give_up_after, NULL, WEFT_OPTIONS(.workers = 1)), 0);
 }
 
-/* Two runtimes have it registered, which says nothing of who has the number next.  One waits for that, then the other, which
- * soon gives up and ends: the first is not forgotten. */
+/* Two runtimes have it registered, which says nothing of who has the number next.  One waits for that, then the other,
+ * which soon gives up and ends: the first is not forgotten. */
 static int wait_a_little(void *arg)
 {
     char byte;
