@@ -22,6 +22,9 @@
 /* The line is wanted soon.  Any address: nothing comes of one that is not there. */
 #define prefetch(p) __builtin_prefetch((const void *)(p))
 
+/* The same, and it will be written to. */
+#define prefetch_written(p) __builtin_prefetch((const void *)(p), 1)
+
 /* Where the running stack is, roughly. */
 static always_inline char *base_stack_pointer(void)
 {

@@ -30,10 +30,14 @@ struct fiber {
     const struct waiter *waiter; /* that stands for it, until it is woken */
     weft_fn             *fn;     /* of the task that has begun on it */
     Atomic(bool)         named;  /* the monitor has named that task */
-    int64_t              due;   /* no scope that it is in has an earlier deadline (cancel_look); INT64_MIN: not known */
-    char                *low;   /* of the stack and its guard, for good */
-    const struct fiber  *ahead; /* spare: one further on in the list, or that was there; to be fetched, no more */
-    unsigned             avoid; /* chaos: the worker, from 1, that it shall not go on on */
+    unsigned             avoid;  /* chaos: the worker, from 1, that it shall not go on on */
+    int64_t              due; /* no scope that it is in has an earlier deadline (cancel_look); INT64_MIN: not known */
+    char                *low; /* of the stack and its guard, for good */
+    /* addresses to be fetched, no more */
+    union {
+        const struct fiber *ahead;   /* spare: one further on in the list, or that was there */
+        const void         *soon[2]; /* in use: what it has said it reads, and writes, first when it goes on */
+    };
 };
 
 _Static_assert(offsetof(struct fiber, context.sp) + sizeof(void *) <= CACHE_LINE, "one line");
@@ -49,6 +53,26 @@ static inline void fiber_expect(const struct fiber *f)
 {
     context_prefetch(f->current);
     prefetch(f->node);
+}
+
+/* The same of one that may be taken by others meanwhile, in two steps, with some time in between.  The first reads nothing,
+ * the second the fiber alone, which is there as long as its runtime is: not what it points to, as its task may
+ * have ended, or its generator. */
+static inline void fiber_fetch(const struct fiber *f)
+{
+    prefetch(f);
+    prefetch(&f->waiter);
+}
+
+/* The frames that a wait for a descriptor returns through. */
+#define FIBER_FRAMES 8
+
+static inline void fiber_fetch_stack(const struct fiber *f)
+{
+    for (unsigned i = 0; i < FIBER_FRAMES; i++) prefetch((uintptr_t)f->context.sp + i * CACHE_LINE);
+    prefetch(f->node);
+    prefetch(f->soon[0]);
+    prefetch_written(f->soon[1]);
 }
 
 static inline ready_t fiber_ready(struct fiber *f)

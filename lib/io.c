@@ -37,16 +37,19 @@ static struct descriptor *reported_of(const struct poller_report *r)
 }
 
 /* What a report leads to is in no cache any more when many are served, from the entry to the stack, each found by the one
- * before.  So the first steps of all reports are made side by side, and so are the last ones, of those who are to wake. */
-static void fetch(const struct poller_report *reports, unsigned count)
+ * before.  So the first steps of all reports are made side by side, and so are the last ones, of those who are to wake.
+ * An entry is not read here, as its frame may be gone, but where it lies says where its fiber does, if it is a task of this
+ * runtime. */
+static void fetch(struct weft_runtime *rt, const struct poller_report *reports, unsigned count)
 {
     struct descriptor *d;
     for (unsigned i = 0; i < count; i++) prefetch(reported_of(&reports[i]));
     for (unsigned i = 0; i < count; i++) {
-        if (!(d = reported_of(&reports[i]))) continue;
+        if (!(d = reported_of(&reports[i])) || wait_empty(&d->waiting[DESCRIPTOR_IN])) continue;
         uintptr_t entry = (uintptr_t)load_relaxed(&d->waiting[DESCRIPTOR_IN]); /* whose waiter is in the same frame */
         prefetch(entry);
         prefetch(entry + CACHE_LINE);
+        fiber_fetch(fiber_at(stack_top(&rt->stacks, (char *)(entry & ~(rt->stacks.size - 1)))));
         prefetch(load_relaxed(&d->claim));
     }
 }
@@ -66,7 +69,7 @@ static struct wait_entry **append(struct wait_entry **end, struct wait_entry *cl
 static void reported(struct weft_runtime *rt, const struct poller_report *reports, unsigned count)
 {
     struct wait_entry *claimed = NULL, **end = &claimed;
-    fetch(reports, count);
+    fetch(rt, reports, count);
     for (unsigned i = 0; i < count; i++) {
         const struct poller_report *r = &reports[i];
         struct descriptor          *d = reported_of(r);

@@ -142,7 +142,7 @@ static struct letter *hand_in(struct outbox *o, struct letter *letters)
     uint32_t       tail = load_relaxed(r->tail);
     for (; letters && count < ENTRIES; letters = letters->next) {
         struct letter *l = all[count++] = letters;
-        prefetch(l->waiter.fiber);
+        fiber_fetch(l->waiter.fiber);
         l->result = -EINTR;
         if (!call_try(l->descriptor, l->life)) continue;
         write_entry(r, tail + entries, l);

@@ -54,6 +54,13 @@ static inline bool runq_push(struct runq *q, uintptr_t item)
     return true;
 }
 
+/* Owner, for a hint: the one that has so many before it, or 0.  Others may take it meanwhile. */
+static inline uintptr_t runq_ahead(struct runq *q, uint32_t before)
+{
+    uint32_t at = load_relaxed(&q->head) + before;
+    return (int32_t)(load_relaxed(&q->tail) - at) > 0 ? load_relaxed(&q->slots[at % RUNQ_SIZE]) : 0;
+}
+
 /* Anybody: the oldest, or 0. */
 static inline uintptr_t runq_pop(struct runq *q)
 {

@@ -16,6 +16,7 @@
 #include "order.h"
 #include "outbox.h"
 #include "uring.h"
+#include "work.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -257,6 +258,8 @@ static always_inline ssize_t try_once(const struct transfer *t, struct descripto
 {
     ssize_t n;
     do {
+        struct worker *w = worker_self();
+        if (likely(w)) work_look_ahead(w);
         if (unlikely(!call_begin(d, life))) return call_was_closed(d);
         n = try_here(t, d);
         call_end(d);
@@ -297,6 +300,15 @@ static always_inline ssize_t transferred(const struct transfer *t, struct descri
     return n;
 }
 
+/* Who goes on tries again. */
+static always_inline void expect(const struct transfer *t, const struct descriptor *d)
+{
+    struct fiber *f = worker_fiber();
+    if (!f) return;
+    f->soon[0] = d;
+    f->soon[1] = t->message ? (const void *)t->message : t->bytes;
+}
+
 static always_inline ssize_t transfer(const struct transfer *t, weft_time deadline)
 {
     struct descriptor *d = descriptor_get(t->fd);
@@ -310,6 +322,7 @@ static always_inline ssize_t transfer(const struct transfer *t, weft_time deadli
         ssize_t n = dry ? -EAGAIN : try_with_others(t, d, before.life);
         if (n >= 0) return transferred(t, d, before, n);
         if (n != -EAGAIN && n != -EWOULDBLOCK) return n;
+        expect(t, d);
         int error = io_wait(t->fd, d, before, t->out ? POLLOUT : POLLIN, deadline, t->out ? &io_kind_out : &io_kind_in);
         if (!error) continue;
         /* The report of what was there before the call may have come too late for it. */

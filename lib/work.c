@@ -254,6 +254,14 @@ int64_t work_next_timer(struct weft_runtime *rt)
     return next;
 }
 
+/* No sanitizer is to judge it, as a thief may have the fiber by now; which is there for as long as this worker is. */
+unjudged void work_look_ahead(struct worker *w)
+{
+    ready_t first = runq_ahead(&w->runq, 0), second = runq_ahead(&w->runq, 1);
+    if (second && ready_kind(second) == READY_FIBER) fiber_fetch(fiber_of(second));
+    if (first && ready_kind(first) == READY_FIBER) fiber_fetch_stack(fiber_of(first));
+}
+
 /* ---- picking ------------------------------------------------------------- */
 
 static ready_t take_oldest_task(struct worker *w)
