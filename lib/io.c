@@ -36,10 +36,10 @@ static struct descriptor *reported_of(const struct poller_report *r)
     return r->data == URING_DATA ? NULL : descriptor_of((int)(uint32_t)r->data);
 }
 
-/* What a report leads to is in no cache any more when many are served, from the entry to the stack, each found by the one
- * before.  So the first steps of all reports are made side by side, and so are the last ones, of those who are to wake.
- * An entry is not read here, as its frame may be gone, but where it lies says where its fiber does, if it is a task of this
- * runtime. */
+/* What a report leads to is in no cache any more when many are served, from the entry to the fiber, each found by the one
+ * before.  So all reports' are fetched side by side; their stacks later, one by one (work_look_ahead), as those of so many
+ * would be driven out again.  An entry is not read here, as its frame may be gone, but where it lies says where its fiber
+ * does, if it is a task of this runtime. */
 static void fetch(struct weft_runtime *rt, const struct poller_report *reports, unsigned count)
 {
     struct descriptor *d;
@@ -54,21 +54,8 @@ static void fetch(struct weft_runtime *rt, const struct poller_report *reports, 
     }
 }
 
-static void fetch_stacks(const struct wait_entry *claimed)
-{
-    for (; claimed; claimed = claimed->prev) context_prefetch(claimed->waiter->fiber->current);
-}
-
-static struct wait_entry **append(struct wait_entry **end, struct wait_entry *claimed)
-{
-    for (*end = claimed; *end; end = &(*end)->prev) {
-    }
-    return end;
-}
-
 static void reported(struct weft_runtime *rt, const struct poller_report *reports, unsigned count)
 {
-    struct wait_entry *claimed = NULL, **end = &claimed;
     fetch(rt, reports, count);
     for (unsigned i = 0; i < count; i++) {
         const struct poller_report *r = &reports[i];
@@ -77,17 +64,18 @@ static void reported(struct weft_runtime *rt, const struct poller_report *report
             uring_reap(rt);
             continue;
         }
+        struct wait_entry *in = NULL, *out = NULL;
         chaos_point();
         spin_take(&d->lock);
         if (load_relaxed(&d->life) == (uint32_t)(r->data >> 32)) {
             if (r->end) store_relaxed(&d->ended, true);
-            if (r->in) end = append(end, changed(d, DESCRIPTOR_IN));
-            if (r->out) end = append(end, changed(d, DESCRIPTOR_OUT));
+            if (r->in) in = changed(d, DESCRIPTOR_IN);
+            if (r->out) out = changed(d, DESCRIPTOR_OUT);
         }
         spin_drop(&d->lock, 0);
+        wait_wake_all(in, IO_READY);
+        wait_wake_all(out, IO_READY);
     }
-    fetch_stacks(claimed);
-    wait_wake_all(claimed, IO_READY);
 }
 
 static uint32_t changes_of(const struct descriptor *d, bool in, bool out)

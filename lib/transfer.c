@@ -259,7 +259,7 @@ static always_inline ssize_t try_once(const struct transfer *t, struct descripto
     ssize_t n;
     do {
         struct worker *w = worker_self();
-        if (likely(w)) work_look_ahead(w);
+        if (!t->out && likely(w)) work_look_ahead(w); /* once in a turn, as who writes has most often read before */
         if (unlikely(!call_begin(d, life))) return call_was_closed(d);
         n = try_here(t, d);
         call_end(d);
