@@ -39,6 +39,9 @@
 
 #define STEAL_MOST 32u
 
+/* Who has dozed in the poller for less than this has not slept: what came was there already. */
+#define AT_ONCE_NS (5 * 1000)
+
 /* ---- stealing ------------------------------------------------------------ */
 
 /* Half of a queue: the first, and the others into the worker's own one. */
@@ -355,6 +358,7 @@ static void doze_until(struct worker *w, int64_t now, int64_t timeout)
     struct polling p = {.poller = &rt->poller};
     idle_doze_in(&rt->idle, w->index, now, timeout, poll_instead, &p);
     rt->reported(rt, p.reports, p.count);
+    w->poll_first = p.count > 0 && !w->choice.seeded && choice_clock() - now < AT_ONCE_NS;
 }
 
 static ready_t watch(struct worker *w)
@@ -477,6 +481,9 @@ ready_t search_work(struct worker *w)
             rt->send_out(w);
             if ((item = work_pick(w))) return item;
         }
+        /* To watch is a thousand instructions and more each time, which a busy server need not spend: it is as if a pick
+         * had polled. */
+        if (w->poll_first && (w->poll_first = work_poll(w) > 0) && (item = work_pick(w))) return item;
         if (!w->rest && ((item = steal(w)) || (item = look_aside(w, hired)))) return spread(w, item, hired ? 2 : 1);
         if (idle_closed(&rt->idle)) return 0;
         hired = false;
