@@ -36,10 +36,10 @@ static struct descriptor *reported_of(const struct poller_report *r)
     return r->data == URING_DATA ? NULL : descriptor_of((int)(uint32_t)r->data);
 }
 
-/* What a report leads to is in no cache any more when many are served, from the entry to the fiber, each found by the one
- * before.  So all reports' are fetched side by side; their stacks later, one by one (work_look_ahead), as those of so many
- * would be driven out again.  An entry is not read here, as its frame may be gone, but where it lies says where its fiber
- * does, if it is a task of this runtime. */
+/* What a report leads to is in no cache any more when many are served, from the entry to the fiber, each found by the
+ * one before.  So all reports' are fetched side by side; their stacks later, one by one (work_look_ahead), as those of
+ * so many would be driven out again.  An entry is not read here, as its frame may be gone, but where it lies says
+ * where its fiber does, if it is a task of this runtime. */
 static void fetch(struct weft_runtime *rt, const struct poller_report *reports, unsigned count)
 {
     struct descriptor *d;
@@ -84,11 +84,12 @@ static uint32_t changes_of(const struct descriptor *d, bool in, bool out)
            load_relaxed(&d->life) + 1;
 }
 
-/* Whether the marks are right: a number that was closed and used again by calls that tell nobody is in no poller, and who
- * waits would wait in vain.  The system knows, but to ask it is a system call, a twentieth of what serving a request takes.
- * So it is asked at the first waits for a number, and at a few of those that follow; a wait that has relied on the marks
- * looks itself when it is given up, and is looked after when it lasts.  Whenever a number is found to have been used again,
- * its waits ask from then on.  Where weft has had the number from the system they need not ask so far. */
+/* Whether the marks are right: a number that was closed and used again by calls that tell nobody is in no poller, and
+ * who waits would wait in vain.  The system knows, but to ask it is a system call, a twentieth of what serving a
+ * request takes. So it is asked at the first waits for a number, and at a few of those that follow; a wait that has
+ * relied on the marks looks itself when it is given up, and is looked after when it lasts.  Whenever a number is found
+ * to have been used again, its waits ask from then on.  Where weft has had the number from the system they need not
+ * ask so far. */
 static inline bool is_sure(struct descriptor *d)
 {
     uint8_t sure = load_relaxed(&d->sure);
@@ -98,8 +99,8 @@ static inline bool is_sure(struct descriptor *d)
 }
 
 /* With the lock held, and the runtime's mark set: the poller does not have what has the number now, or had not, but for
- * this call.  Nothing that was known of the number holds; who waits is to try again.  `renew`: it is registered again even
- * if it has it. */
+ * this call.  Nothing that was known of the number holds; who waits is to try again.  `renew`: it is registered again
+ * even if it has it. */
 static bool was_lost(struct weft_runtime *rt, int fd, struct descriptor *d, bool renew)
 {
     uint64_t data = data_of(fd, load_relaxed(&d->life));
@@ -116,9 +117,9 @@ static bool was_lost(struct weft_runtime *rt, int fd, struct descriptor *d, bool
     return true;
 }
 
-/* By who looks after waits.  If it cannot be registered any more, who waits is told so by its next try; and so that other
- * runtimes register it again, too, who waits there tries again.  With the lock held all the while, or this might be done
- * after weft_close in the name of the life before. */
+/* By who looks after waits.  If it cannot be registered any more, who waits is told so by its next try; and so that
+ * other runtimes register it again, too, who waits there tries again.  With the lock held all the while, or this might
+ * be done after weft_close in the name of the life before. */
 static void register_again(struct weft_runtime *rt, int fd, struct descriptor *d, bool whole, uint32_t now)
 {
     struct wait_entry *in = NULL, *out = NULL;
@@ -146,13 +147,14 @@ static void register_again(struct weft_runtime *rt, int fd, struct descriptor *d
     wait_wake_all(out, IO_READY);
 }
 
-/* Thousands may wait, with deadlines of less than this, one wait after the other, and each time to register it again costs
- * several system calls. */
+/* Thousands may wait, with deadlines of less than this, one wait after the other, and each time to register it again
+ * costs several system calls. */
 #define AGAIN_MS 1000u
 
-/* Waits that began before the last look and are there still: the poller is asked whether it has their descriptors, once,
- * and they are registered again, once, and each at most every AGAIN_MS.  Only the directions that are waited for count, as
- * to register is to be told that an idle connection can be written to.  True: there are some to look at later. */
+/* Waits that began before the last look and are there still: the poller is asked whether it has their descriptors,
+ * once, and they are registered again, once, and each at most every AGAIN_MS.  Only the directions that are waited for
+ * count, as to register is to be told that an idle connection can be written to.  True: there are some to look at
+ * later. */
 static bool look_after(struct weft_runtime *rt)
 {
     uint32_t now = (uint32_t)(choice_clock() / WEFT_MS);
@@ -287,8 +289,8 @@ static int enlist(struct weft_runtime *rt, int fd, struct descriptor *d, uint32_
     return error;
 }
 
-/* A wait ends in vain, and may have missed something: it has relied on the marks, or a worker was too busy to ask the poller
- * for what came long before the deadline. */
+/* A wait ends in vain, and may have missed something: it has relied on the marks, or a worker was too busy to ask the
+ * poller for what came long before the deadline. */
 static bool missed(int fd, struct descriptor *d, uint32_t life, short events)
 {
     struct pollfd polled = {.fd = fd, .events = events};

@@ -13,9 +13,9 @@
 /* Of fewer tasks there is not enough to gain: the one that writes, and those that may. */
 #define LEAST (WEFT_CHAOS ? 1u : 5u)
 
-/* What a write gains by going with others is half a microsecond and more; what it waits for is mostly others' work that has
- * to be done before or after.  When it has waited for longer than this, in the mean, the next so many are made at
- * once, and each time in a row twice as many. */
+/* What a write gains by going with others is half a microsecond and more; what it waits for is mostly others' work
+ * that has to be done before or after.  When it has waited for longer than this, in the mean, the next so many are
+ * made at once, and each time in a row twice as many. */
 #define WAIT_NS    (8 * WEFT_US)
 #define REST_FIRST 16u
 #define REST_MOST  1024u
@@ -132,8 +132,8 @@ static unsigned carry_out(struct ring *r, uint32_t tail, unsigned count)
     return took;
 }
 
-/* As many as there are entries; what is left.  A number that is being closed is not waited for: who closes it waits for the
- * calls on it, one of which may be a write before this one. */
+/* As many as there are entries; what is left.  A number that is being closed is not waited for: who closes it waits
+ * for the calls on it, one of which may be a write before this one. */
 static struct letter *hand_in(struct outbox *o, struct letter *letters)
 {
     struct ring   *r = &o->ring;

@@ -481,8 +481,8 @@ ready_t search_work(struct worker *w)
             rt->send_out(w);
             if ((item = work_pick(w))) return item;
         }
-        /* To watch is a thousand instructions and more each time, which a busy server need not spend: it is as if a pick
-         * had polled. */
+        /* To watch is a thousand instructions and more each time, which a busy server need not spend: it is as if a
+         * pick had polled. */
         if (w->poll_first && (w->poll_first = work_poll(w) > 0) && (item = work_pick(w))) return item;
         if (!w->rest && ((item = steal(w)) || (item = look_aside(w, hired)))) return spread(w, item, hired ? 2 : 1);
         if (idle_closed(&rt->idle)) return 0;

@@ -1,14 +1,14 @@
 /* transfer.c - reading and writing: what can be done is done at once, by the worker only if that cannot block
  *
  * A socket is asked without waiting, and so is what its owner has set to O_NONBLOCK.  A file is asked for what the page
- * cache has; the rest is the system's (uring.h) or a thread's (blocking.h).  Of other things, whose flags may be shared with
- * other processes, only so much is asked as they have promised to give or to take.
+ * cache has; the rest is the system's (uring.h) or a thread's (blocking.h).  Of other things, whose flags may be
+ * shared with other processes, only so much is asked as they have promised to give or to take.
  *
  * After a read of a stream that was short there is nothing to be read before the next report, so the next read does not
  * try (epoll(7)).  This does not hold when the end of the stream has been reported, which is reported once.
  *
  * What kind of thing a number is is found out once, and may be out of date: each try finds that out, and asks again.
- */
+ * / */
 #define _GNU_SOURCE
 #include "blocking.h"
 #include "io.h"
@@ -142,8 +142,8 @@ static void end_request(void *d)
 
 /* At an offset the request is all there is to do.  At the descriptor's own position it would be a race with every other
  * call there: the system's requests, unlike its calls, do not lock it.  So a read only has what it will read brought to
- * the page cache, and is tried again; where there is no such cache, or to read is to take away, and to write, is left to
- * a thread. */
+ * the page cache, and is tried again; where there is no such cache, or to read is to take away, and to write, is left
+ * to a thread. */
 static ssize_t by_request(const struct transfer *t, struct descriptor *d, uint32_t life)
 {
     struct uring_request request = {.fd = t->fd, .out = t->out, .bytes = t->bytes, .size = t->size};
@@ -172,8 +172,8 @@ static noinline ssize_t off_worker(struct transfer transfer, struct descriptor *
     return n == MAY_BLOCK ? by_thread(t, d, life) : n;
 }
 
-/* A named pipe or a terminal by a description of its own, which does not block; -1: it cannot be had, or would be another
- * thing, as it would of a pseudoterminal's master. */
+/* A named pipe or a terminal by a description of its own, which does not block; -1: it cannot be had, or would be
+ * another thing, as it would of a pseudoterminal's master. */
 static int open_again(int fd, int flags)
 {
     struct stat status;
@@ -217,8 +217,8 @@ static ssize_t try_other(const struct transfer *t, struct descriptor *d)
     return n;
 }
 
-/* (Rejected: syscall(2) for recv(2) and send(2), which are cancellation points: 5 ns less of 360, in a request nothing that
- * could be measured.) */
+/* (Rejected: syscall(2) for recv(2) and send(2), which are cancellation points: 5 ns less of 360, in a request nothing
+ * that could be measured.) */
 static always_inline ssize_t try_socket(const struct transfer *t)
 {
     ssize_t n;

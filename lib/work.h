@@ -67,8 +67,8 @@ int64_t work_next_timer(struct weft_runtime *rt);
 /* Where every worker looks; wakes one if it sleeps. */
 void work_ready_shared(struct weft_runtime *rt, ready_t item);
 
-/* By a task that is to make a system call which takes long: what runs after it, most likely, is in no cache any more, or will
- * not be after the call. */
+/* By a task that is to make a system call which takes long: what runs after it, most likely, is in no cache any more,
+ * or will not be after the call. */
 void work_look_ahead(struct worker *w);
 
 /* ---- picking ------------------------------------------------------------- */
