@@ -17,12 +17,14 @@ struct pace {
     int64_t told;         /* when a look by the exact clock was last told that it was time */
     int64_t tick;         /* what the coarse clock moves on by */
     int32_t stride;       /* events until the next look, once this many have gone by */
+    bool    exact;        /* the last look was by the exact clock */
 };
 
 /* Looks should be this near to each other; Go's scheduler preempts after as much. */
 #define PACE_NS        (10 * INT64_C(1000000))
 #define PACE_EXACT_NS  INT64_C(1000000)
 #define PACE_MEMORY_NS (100 * INT64_C(1000000))
+#define PACE_CALM_NS   (10 * INT64_C(1000000)) /* the exact clock tells so much sooner that it was one alone */
 
 static inline void pace_init(struct pace *p, int32_t most, int64_t now, int64_t tick)
 {
@@ -33,6 +35,7 @@ static inline void pace_init(struct pace *p, int32_t most, int64_t now, int64_t 
 static inline void pace_rested(struct pace *p, int64_t now)
 {
     p->looked = now;
+    p->exact = false;
 }
 
 /* Whether some have been long not long ago. */
@@ -51,6 +54,7 @@ static inline bool pace_look(struct pace *p, int32_t most, int64_t now)
 {
     int64_t passed = max_of(now - p->looked, 0); /* the last one may have been at the exact clock, which is ahead */
     p->looked += passed;
+    p->exact = false;
     if (passed > p->tick) p->slow = now; /* and not just one, which may have been about to */
     if (passed > PACE_NS) pace_shrink(p, passed, PACE_NS);
     else if (passed == 0 && !pace_long(p)) p->stride = min_of(p->stride * 2, most);
@@ -60,10 +64,12 @@ static inline bool pace_look(struct pace *p, int32_t most, int64_t now)
 /* A look, at the exact clock, while pace_long.  True: PACE_EXACT_NS have passed since it was so last. */
 static inline bool pace_look_exactly(struct pace *p, int32_t most, int64_t now)
 {
-    int64_t passed = now - p->looked;
+    int64_t passed = p->exact ? now - p->looked : 0; /* the coarse clock is behind */
     p->looked = now;
+    p->exact = true;
     if (passed * most > p->tick * p->stride) p->slow = now; /* the most that there may be would have taken a tick */
     if (passed > 2 * PACE_EXACT_NS) pace_shrink(p, passed, PACE_EXACT_NS);
+    else if (2 * passed <= PACE_EXACT_NS && now - p->slow >= PACE_CALM_NS) p->stride = min_of(p->stride * 2, most);
     bool due = now - p->told >= PACE_EXACT_NS;
     if (due) p->told = now;
     return due;

@@ -176,10 +176,8 @@ void search_unpark(void)
 static void get_up(struct worker *w)
 {
     w->now = worker_now(w);
-    int64_t tick = choice_tick();
-    pace_rested(&w->breath_pace, tick);
-    pace_rested(&w->near_pace, tick);
-    if (pace_long(&w->near_pace)) pace_rested(&w->near_pace, choice_clock());
+    pace_rested(&w->near_pace, choice_tick());
+    pace_rested(&w->breath_pace, w->near_pace.looked);
 }
 
 /* The watch takes up the work that it has found. */
