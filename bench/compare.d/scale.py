@@ -53,10 +53,10 @@ def _tens(most: int) -> list[int]:
 
 def _busy(name: str, workers: int) -> Curve:
     connections, messages = _BUSY
-    cores = "one core, the load apart" if workers == 1 else f"{workers} cores, the load too"
+    cores = "one core" if workers == 1 else f"{workers} cores"
     return Curve(
         name,
-        f"echo on {connections} connections beside tasks that compute, on {cores}",
+        f"{connections} connections beside tasks that compute, on {cores}",
         "tasks that compute for 1 ms at a time",
         "ms, the 99.9th percentile",
         _tens(2),
@@ -121,10 +121,13 @@ class Measured:
 
     curve: Curve
     sides: dict[str, dict[int, list[float]]]
+    when: str
+    weft: str
 
 
 def _measure(curve: Curve, there: list[Side], quick: bool) -> Measured:
-    measured = Measured(curve, {side.name: {} for side in there})
+    when = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    measured = Measured(curve, {side.name: {} for side in there}, when, str(machine.describe(there)["weft"]))
     for point in curve.quick if quick else curve.points:
         check: int | None = None
         for turn in range(_QUICK_ROUNDS if quick else _ROUNDS):
@@ -154,11 +157,18 @@ def _print(measured: Measured, point: int) -> None:
 def _save(path: Path, measured: list[Measured], every: list[Side], command: str) -> None:
     document: dict[str, object] = {
         "command": command,
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": machine.describe(every),
         "load": machine.load(),
         "curves": [
-            {"name": m.curve.name, "axis": m.curve.axis, "unit": m.curve.unit, "rounds": m.sides} for m in measured
+            {
+                "name": m.curve.name,
+                "date": m.when,
+                "weft": m.weft,
+                "axis": m.curve.axis,
+                "unit": m.curve.unit,
+                "rounds": m.sides,
+            }
+            for m in measured
         ],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -171,9 +181,9 @@ def _stored(path: Path, curves: list[Curve]) -> list[Measured]:
     measured = []
     for curve in curves:
         if curve.name in stored:
-            rounds = stored[curve.name]["rounds"]
-            numbered = {side: {int(n): of for n, of in points.items()} for side, points in rounds.items()}
-            measured.append(Measured(curve, numbered))
+            there = stored[curve.name]
+            rounds = {side: {int(n): of for n, of in points.items()} for side, points in there["rounds"].items()}
+            measured.append(Measured(curve, rounds, there["date"], there["weft"]))
     return measured
 
 
@@ -216,11 +226,15 @@ def _draw(path: Path, measured: list[Measured]) -> None:
 
 def _markdown(document: dict[str, object]) -> str:
     where = document["machine"]
-    assert isinstance(where, dict)
+    assert isinstance(where, dict) and isinstance(document["curves"], list)
     described = "; ".join(f"{where[key]}" for key in ("cpu", "memory", "kernel", "libc", "compiler"))
     versions = ", ".join(f"{side} {version}" for side, version in where["versions"].items())
+    runs: dict[str, list[str]] = {}
+    for curve in document["curves"]:
+        runs.setdefault(f"of {curve['date']}, weft's commit {curve['weft']}", []).append(f"`{curve['name']}`")
+    measured = "; ".join(f"{', '.join(names)} {run}" for run, names in runs.items())
     return (
-        f"`{document['command']}`, {document['date']}, on {described}. {versions}; weft's commit {where['weft']}. "
+        f"`bench/scale`, on {described}. {versions}. {measured}. "
         f"Medians of {_ROUNDS} rounds in which the sides took turns; the bars are quartiles.\n\n"
         "![Cost by tasks, senders, workers, connections and tasks that compute](bench/results/scale.svg)\n"
     )
