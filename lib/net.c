@@ -58,11 +58,35 @@ static int ask(struct lookup *l, bool numbers)
     return getaddrinfo(l->host[0] ? l->host : NULL, l->port, &hints, &l->found);
 }
 
+/* RFC 6761, 6.3: this name, and those below it, are the loopback address whatever a server says; and a machine may
+ * have no file of names. */
+static bool is_loopback(const char *host)
+{
+    static const char name[] = "localhost";
+    size_t            before = strlen(host) - min_of(strlen(host), strlen(name));
+    return strcasecmp(host + before, name) == 0 && (before == 0 || host[before - 1] == '.');
+}
+
+static int ask_loopback(struct lookup *l)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
+    errno = 0;
+    return getaddrinfo(NULL, l->port, &hints, &l->found);
+}
+
+/* Takes its time. */
+static void ask_all(struct lookup *l)
+{
+    int  code = ask(l, false);
+    bool unknown = code == EAI_NONAME || code == EAI_NODATA || code == EAI_AGAIN || code == EAI_FAIL;
+    if (unknown && is_loopback(l->host)) code = ask_loopback(l);
+    l->error = error_of(code);
+}
+
 static void run(struct blocking_call *call)
 {
-    struct lookup *l = container_of(call, struct lookup, call);
     order_hide();
-    l->error = error_of(ask(l, false));
+    ask_all(container_of(call, struct lookup, call));
     order_show();
 }
 
@@ -100,7 +124,7 @@ static int look_up(const char *host, const char *port, bool listens, weft_time d
     if (code == 0 || (w && code == EAI_MEMORY)) {
         l->error = error_of(code);
     } else if (!w) {
-        l->error = error_of(ask(l, false));
+        ask_all(l);
     } else {
         l->call = (struct blocking_call){.run = run, .done = done};
         l->runtime = w->runtime;

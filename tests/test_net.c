@@ -31,6 +31,8 @@ void __wrap_freeaddrinfo(struct addrinfo *found);
 
 static atomic_int answers_held;
 
+static char mark[] = "the test's own";
+
 struct answer {
     struct addrinfo    info;
     struct sockaddr_in address;
@@ -57,6 +59,7 @@ int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo
                                             .ai_socktype = SOCK_STREAM,
                                             .ai_addr = (struct sockaddr *)&answers[i].address,
                                             .ai_addrlen = sizeof answers[i].address,
+                                            .ai_canonname = mark,
                                             .ai_next = i + 1 < resolver.count ? &answers[i + 1].info : NULL};
     }
     atomic_fetch_add(&answers_held, 1);
@@ -67,7 +70,7 @@ int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo
 void __wrap_freeaddrinfo(struct addrinfo *found)
 {
     atomic_fetch_sub(&answers_held, 1);
-    if (resolver.answers) free(found);
+    if (found->ai_canonname == mark) free(found);
     else __real_freeaddrinfo(found);
 }
 
@@ -199,6 +202,40 @@ static void connects_by_number_and_name(void **state)
     (void)state;
     assert_everywhere(connect_by_name, NULL);
     assert_int_equal(answers_held, 0);
+}
+
+/* No resolver has to know this name, and those below it. */
+static int connect_to_localhost(void *arg)
+{
+    static const char *const names[] = {"localhost", "LocalHost", "weft.localhost"};
+    static const int         codes[] = {EAI_NONAME, EAI_NODATA, EAI_AGAIN, EAI_FAIL};
+    char                     port[8];
+
+    (void)arg;
+    for (size_t i = 0; i < TEST_LENGTH(codes); i++) {
+        resolver.code = codes[i];
+        for (size_t k = 0; k < TEST_LENGTH(names); k++) {
+            int listener = weft_tcp_listen(names[k], "0", 1);
+            task_check(listener >= 0);
+            test_port(listener, port);
+            task_check(talk(weft_tcp_connect(names[k], port, WEFT_NEVER), listener) == 0);
+            task_check(weft_close(listener) == 0);
+        }
+        task_check(weft_tcp_connect("notlocalhost", "1", WEFT_NEVER) < 0);
+        task_check(weft_tcp_connect("host", "1", WEFT_NEVER) < 0);
+    }
+    resolver.code = EAI_MEMORY;
+    task_check(weft_tcp_connect("localhost", "1", WEFT_NEVER) == -ENOMEM);
+    return 0;
+}
+
+static void localhost_needs_no_resolver(void **state)
+{
+    (void)state;
+    resolver.answers = true;
+    assert_everywhere(connect_to_localhost, NULL);
+    assert_int_equal(answers_held, 0);
+    resolver.answers = false;
 }
 
 /* The addresses of a name that refuse are passed over. */
@@ -386,7 +423,7 @@ int main(void)
         cmocka_unit_test(bad_ports_are_refused),        cmocka_unit_test(failed_look_up_tells_why),
         cmocka_unit_test(connects_by_number_and_name),  cmocka_unit_test(tries_all_addresses),
         cmocka_unit_test(look_up_is_given_up),          cmocka_unit_test(connecting_is_given_up),
-        cmocka_unit_test(every_address_is_all_or_none),
+        cmocka_unit_test(every_address_is_all_or_none), cmocka_unit_test(localhost_needs_no_resolver),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

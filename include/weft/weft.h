@@ -452,10 +452,11 @@ WEFT_API ssize_t weft_read_full(int fd, void *buf, size_t count, weft_time deadl
 WEFT_API ssize_t weft_write_full(int fd, const void *buf, size_t count, weft_time deadline);
 
 /* A descriptor that listens, or is connected.  Numbers or names; host NULL, or an empty one, listens on every address,
- * and connects to this machine.  -ENOENT: no such name; -EAGAIN: it could not be looked up now; -EINVAL: a bad port; or
- * the system's error, of connecting the last one.  All addresses of a name are tried, a quarter of a second apart
- * (RFC 8305).  The deadline covers the look-up, which goes on in memory of its own when it is given up; the runtime
- * does not stop before it has ended. */
+ * and connects to this machine; "localhost" is its loopback address also where no file and no server knows the name.
+ * -ENOENT: no such name; -EAGAIN: it could not be looked up now; -EINVAL: a bad port; or the system's error, of
+ * connecting the last one.  All addresses of a name are tried, a quarter of a second apart (RFC 8305).  The deadline
+ * covers the look-up, which goes on in memory of its own when it is given up; the runtime does not stop before it has
+ * ended. */
 WEFT_API int weft_tcp_listen(const char *host, const char *port, int backlog);
 WEFT_API int weft_tcp_connect(const char *host, const char *port, weft_time deadline);
 
