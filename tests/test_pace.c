@@ -271,7 +271,8 @@ static int reader_runs_soon(void *arg)
         task_check(weft_write(fds[1], &byte, 1, 0) == 1);
         before = turns_taken;
         while (!weft_done(&reader) && turns_taken - before < 1000) weft_yield();
-        task_check(turns_at_end - before <= 4); /* not a round of all who yield, nor until PACE_NS have passed */
+        /* Not a round of all who yield, nor until PACE_NS have passed; in the build for chaos any may come first. */
+        task_check(turns_at_end - before <= (TEST_CHAOS ? 100 : 4));
         task_check(weft_await(&reader) == 1);
         task_check(weft_close(fds[0]) == 0 && weft_close(fds[1]) == 0);
     }
@@ -322,7 +323,7 @@ static int woken_run_soon(void *arg)
         task_check(weft_chan_close(chan) == 0);
         before = turns_taken;
         while (atomic_load(&woken_ran) < WOKEN && turns_taken - before < 1000) weft_yield();
-        task_check(turns_at_end - before <= WOKEN / 8);
+        task_check(turns_at_end - before <= (TEST_CHAOS ? 10 * WOKEN : WOKEN / 8));
         for (int k = 0; k < WOKEN; k++) task_check(weft_await(&woken[k]) == 0);
         weft_chan_destroy(chan);
     }
