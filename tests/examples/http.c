@@ -4,9 +4,9 @@
  * the parser's callback, which may wait like any other function of a task.  Answers to requests that came together
  * leave together.
  *
- * Port 0 is one that nobody has; it says which.  SIGTERM cancels the scope of all connections: those that wait for a request end at once, and an answer that has
- * begun is finished behind a shield.  Without arguments it is its own client, and stops itself.
- */
+ * Port 0 is one that nobody has; it says which.  SIGTERM cancels the scope of all connections: those that wait for a
+ * request end at once, and an answer that has begun is finished behind a shield.  Without arguments it is its own
+ * client, and stops itself. / */
 #define _GNU_SOURCE
 #include <ctype.h>
 #include <fcntl.h>

@@ -1,13 +1,13 @@
 /* tls.c - a server that sends back what it is sent, encrypted by OpenSSL: tls PORT
  *
- * One task a connection.  OpenSSL works on memory, and the task carries what it has for the other side to the socket, and
- * what the other side has sent back to OpenSSL.  So no task ever waits within OpenSSL, which keeps its
- * errors by thread: between a call and the question of what went wrong the task stays on its thread, and nobody else runs
- * there.  (With a BIO whose callbacks read and write the socket the code would be shorter; but then a call begins on one
+ * One task a connection.  OpenSSL works on memory, and the task carries what it has for the other side to the socket,
+ * and what the other side has sent back to OpenSSL.  So no task ever waits within OpenSSL, which keeps its errors by
+ * thread: between a call and the question of what went wrong the task stays on its thread, and nobody else runs there.
+ * (With a BIO whose callbacks read and write the socket the code would be shorter; but then a call begins on one
  * thread and ends on another, in whose queue of errors are those of whom it has interrupted.)
  *
  * The certificate is made when it starts.  Without arguments it is its own client, many times at once.
- */
+ * / */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdatomic.h>
