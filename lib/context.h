@@ -1,7 +1,8 @@
 /* context.h - one stack's saved registers, and what tools must be told of it
  *
  * Everything that Boost.Context, AddressSanitizer, ThreadSanitizer, Valgrind
- * and the C++ runtime have to do with stacks and switches is in context.c.
+ * and the C++ runtime have to do with stacks and switches is in context.c, but for
+ * the bare jump of context_hop.
  */
 #ifndef WEFT_CONTEXT_H
 #define WEFT_CONTEXT_H

@@ -86,7 +86,7 @@ static uint32_t changes_of(const struct descriptor *d, bool in, bool out)
 
 /* Whether the marks are right: a number that was closed and used again by calls that tell nobody is in no poller, and
  * who waits would wait in vain.  The system knows, but to ask it is a system call, a twentieth of what serving a
- * request takes. So it is asked at the first waits for a number, and at a few of those that follow; a wait that has
+ * request takes.  So it is asked at the first waits for a number, and at a few of those that follow; a wait that has
  * relied on the marks looks itself when it is given up, and is looked after when it lasts.  Whenever a number is found
  * to have been used again, its waits ask from then on.  Where weft has had the number from the system they need not
  * ask so far. */
@@ -138,8 +138,8 @@ static void register_again(struct weft_runtime *rt, int fd, struct descriptor *d
         store_relaxed(&d->confirmed, changes);
     }
     if (whole) {
-        store_relaxed(&d->kind,
-                      DESCRIPTOR_UNKNOWN); /* what was tried once, and never waited for, may have had the number */
+        /* What was tried once, and never waited for, may have had the number. */
+        store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);
         store_relaxed(&d->looked_at, now);
     }
     spin_drop(&d->lock, 0);

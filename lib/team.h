@@ -57,7 +57,7 @@ struct worker {
     struct worker_count count;  /* the owner's to add to, anybody's to read */
     struct slot         next;   /* runs before all else: whom the last task has woken */
     int32_t             near;   /* picks until the next look at the clock */
-    int32_t             far;    /* and about as many until one that begins with the oldest */
+    int32_t             far;    /* at the last of these, how many were left until one from the far end */
     int64_t             far_at; /* when the last one was */
     unsigned            picks;  /* of the near ones, by which it takes turns */
     unsigned            turn;   /* which of the oldest it tries first */

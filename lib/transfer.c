@@ -8,7 +8,7 @@
  * try (epoll(7)).  This does not hold when the end of the stream has been reported, which is reported once.
  *
  * What kind of thing a number is is found out once, and may be out of date: each try finds that out, and asks again.
- * / */
+ */
 #define _GNU_SOURCE
 #include "blocking.h"
 #include "io.h"

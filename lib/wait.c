@@ -92,7 +92,6 @@ static int thread_wait(struct waiter *w, weft_time deadline)
 /* By a plain thread; as wait_here. */
 static noinline int wait_outside(struct waiter *w, weft_time deadline, wait_unlock *unlock, void *arg)
 {
-    w->timed = deadline != WEFT_NEVER;
     atomic_set(&w->own, (uintptr_t)w); /* the lock that is held publishes it */
     if (!w->timed) search_park();      /* as in park_wait */
     unlock(arg);
@@ -104,15 +103,16 @@ static noinline int wait_outside(struct waiter *w, weft_time deadline, wait_unlo
 /* As wait_for, but for EXPIRED. */
 static always_inline int wait_here(struct waiter *w, weft_time deadline, wait_unlock *unlock, void *arg)
 {
-    if (unlikely(!w->fiber)) return wait_outside(w, deadline, unlock, arg);
     w->timed = deadline != WEFT_NEVER;
+    if (unlikely(!w->fiber)) return wait_outside(w, deadline, unlock, arg);
     w->unlock = unlock;
     w->arg = arg;
     w->timer.when = deadline;
     cancel_link(w->fiber);
     w->fiber->waiter = w;
     worker_suspend(worker_self(), w->timed ? then_wait_until : then_wait, w);
-    /* Who has claimed it for the deadline has had the lock of the timers, and so has come after then_wait. */
+    /* Who has claimed it for the deadline has had the lock of the timers, and so has come after
+     * then_wait_until. */
     if (w->outcome == EXPIRED) return EXPIRED;
     /* Anybody else may have come while that held the lock still. */
     if (w->timed) timers_stop(&w->timer);

@@ -9,7 +9,7 @@
 /* Every so many far ones it looks after everybody's timers: another worker may be computing, and nobody be idle. */
 #define FAR_ALL 16
 
-/* Every so many it polls descriptors, a system call; and when a tick of the clock has passed. */
+/* Every so many it polls descriptors, a system call; and when the clock says that it is time. */
 #define FAR_POLL 4
 
 /* Every so many it begins the oldest task.  That is seldom, since a task that begins takes a stack, and to begin the

@@ -7,7 +7,7 @@
  * thread and ends on another, in whose queue of errors are those of whom it has interrupted.)
  *
  * The certificate is made when it starts.  Without arguments it is its own client, many times at once.
- * / */
+ */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdatomic.h>
