@@ -68,8 +68,7 @@ int weft_cond_wait(weft_cond *storage, weft_mutex *mutex, weft_time deadline)
 static struct wait_entry *claim_first(struct wait_place *c)
 {
     struct wait_entry *e;
-    while ((e = wait_first(&c->queue))) {
-        wait_remove(&c->queue, e);
+    while ((e = wait_take_first(&c->queue))) {
         if (likely(park_claim(e->waiter))) break;
         /* release: pairs with weft_cond_wait; it may be gone after this. */
         store_release(&container_of(e, struct entry, entry)->gone, true);

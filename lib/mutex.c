@@ -168,10 +168,8 @@ static noinline void unlock_slow(struct mutex *m, uintptr_t word)
             if (cas_release(&m->word, &word, word & ~LOCKED)) return; /* as in mutex_unlock */
         }
     }
-    struct wait_entry *e = wait_first(&m->queue);
-    struct locking    *l = container_of(e, struct locking, entry);
-    bool               yours = l->due;
-    wait_remove(&m->queue, e);
+    struct locking *l = container_of(wait_take_first(&m->queue), struct locking, entry);
+    bool            yours = l->due;
     if (wait_empty(&m->queue)) word &= ~WAITING;
     l->waiter.outcome = yours ? YOURS : COMPETE;
     spin_drop(&m->word, yours ? word : (word & ~LOCKED) | WOKEN);

@@ -145,8 +145,7 @@ static noinline void hand_over(struct rwlock *l, uintptr_t word)
         for (struct wait_entry *e = next; e; e = e->prev) after += READER;
     }
     if (!next) {
-        next = wait_first(&l->writers);
-        wait_remove(&l->writers, next);
+        next = wait_take_first(&l->writers);
         next->prev = NULL;
         after = WRITER;
     }

@@ -157,8 +157,7 @@ struct wait_entry *wait_claim_all(wait_queue *queue)
 struct wait_entry *wait_take_all(wait_queue *queue)
 {
     struct wait_entry *taken = NULL, *e, **end = &taken;
-    while ((e = wait_first(queue))) {
-        wait_remove(queue, e);
+    while ((e = wait_take_first(queue))) {
         e->prev = NULL;
         *end = e;
         end = &e->prev;

@@ -76,12 +76,6 @@ static inline void wait_push_first(wait_queue *queue, struct wait_entry *e)
     if (last) store_relaxed(queue, last);
 }
 
-static inline struct wait_entry *wait_first(const wait_queue *queue)
-{
-    struct wait_entry *last = load_relaxed(queue);
-    return last ? last->next : NULL;
-}
-
 /* Unless it is in none. */
 static inline void wait_remove(wait_queue *queue, struct wait_entry *e)
 {
@@ -96,20 +90,28 @@ static inline void wait_remove(wait_queue *queue, struct wait_entry *e)
     e->next = NULL;
 }
 
+/* Takes the first one out; NULL: there is none. */
+static inline struct wait_entry *wait_take_first(wait_queue *queue)
+{
+    struct wait_entry *last = load_relaxed(queue);
+    if (!last) return NULL;
+    struct wait_entry *e = last->next;
+    if (e == last) {
+        store_relaxed(queue, NULL);
+    } else {
+        last->next = e->next;
+        e->next->prev = last;
+    }
+    e->next = NULL;
+    return e;
+}
+
 /* Takes entries out from the front until one could be claimed: that one, or NULL. */
 static inline struct wait_entry *wait_claim_first(wait_queue *queue)
 {
-    struct wait_entry *last;
-    while ((last = load_relaxed(queue))) {
-        struct wait_entry *e = last->next;
+    struct wait_entry *e;
+    while ((e = wait_take_first(queue))) {
         prefetch(e->waiter->fiber); /* side by side with its claim */
-        if (e == last) {
-            store_relaxed(queue, NULL);
-        } else {
-            last->next = e->next;
-            e->next->prev = last;
-        }
-        e->next = NULL;
         if (likely(park_claim(e->waiter))) return e;
     }
     return NULL;
