@@ -54,8 +54,8 @@ _Static_assert(offsetof(struct descriptor, slow) == CACHE_LINE, "one line");
 /* No process has more descriptors (fs.nr_open). */
 #define DESCRIPTOR_TABLES 1024u
 
-/* Of `sure`: at so many waits in a row the pollers that were asked had it; once one had not, and from then on it is asked
- * each time.  A wait that counts just then may write over that, and then it is found out once more. */
+/* Of `sure`: at so many waits in a row the pollers that were asked had it; once one had not, and from then on it is
+ * asked each time.  A wait that counts just then may write over that, and then it is found out once more. */
 #define DESCRIPTOR_SURE    16u
 #define DESCRIPTOR_DOUBTED UINT8_MAX
 

@@ -34,6 +34,13 @@ static void compute(int64_t duration)
     atomic_fetch_add(&moment, duration);
 }
 
+static void assert_with_own_clock(weft_fn *fn)
+{
+    atomic_store(&moment, 1000 * MS);
+    assert_int_equal(test_run(fn, NULL, WEFT_OPTIONS(.workers = 1)), 0);
+    atomic_store(&moment, 0);
+}
+
 /* ---- the number between two looks ---------------------------------------------------------- */
 
 static void shrinks_in_proportion(void **state)
@@ -201,9 +208,7 @@ static int others_run_soon(void *arg)
 static void calls_look_at_the_clock(void **state)
 {
     (void)state;
-    atomic_store(&moment, 1000 * MS);
-    assert_int_equal(test_run(others_run_soon, NULL, WEFT_OPTIONS(.workers = 1)), 0);
-    atomic_store(&moment, 0);
+    assert_with_own_clock(others_run_soon);
 }
 
 /* One breath in four begins the task that is to be awaited instead, the oldest that there is. */
@@ -217,9 +222,7 @@ static int old_runs_beside_awaits(void *arg)
 static void awaits_look_at_the_clock(void **state)
 {
     (void)state;
-    atomic_store(&moment, 1000 * MS);
-    assert_int_equal(test_run(old_runs_beside_awaits, NULL, WEFT_OPTIONS(.workers = 1)), 0);
-    atomic_store(&moment, 0);
+    assert_with_own_clock(old_runs_beside_awaits);
 }
 
 /* ---- tasks that compute and yield ------------------------------------------------------------ */
@@ -238,6 +241,21 @@ static int compute_and_yield(void *milliseconds)
     return 0;
 }
 
+enum { COMPUTING = 8 };
+
+static void begin_computing(weft_task tasks[COMPUTING], int *milliseconds)
+{
+    atomic_store(&stop, false);
+    for (int i = 0; i < COMPUTING; i++) weft_spawn(&tasks[i], compute_and_yield, milliseconds);
+    for (int i = 0; i < 100; i++) weft_yield(); /* they have their pace */
+}
+
+static void end_computing(weft_task tasks[COMPUTING])
+{
+    atomic_store(&stop, true);
+    for (int i = 0; i < COMPUTING; i++) task_check(weft_await(&tasks[i]) == 0);
+}
+
 static unsigned turns_at_end; /* of what has waited */
 
 static int read_one(void *fd)
@@ -252,13 +270,11 @@ static int read_one(void *fd)
 /* What has come over a descriptor is seen by a worker that has no moment to spare. */
 static int reader_runs_soon(void *arg)
 {
-    weft_task tasks[8], reader;
+    weft_task tasks[COMPUTING], reader;
     int       milliseconds = 1;
 
     (void)arg;
-    atomic_store(&stop, false);
-    for (size_t i = 0; i < TEST_LENGTH(tasks); i++) weft_spawn(&tasks[i], compute_and_yield, &milliseconds);
-    for (int i = 0; i < 100; i++) weft_yield(); /* they have their pace */
+    begin_computing(tasks, &milliseconds);
     for (int i = 0; i < 10; i++) {
         int      fds[2];
         char     byte = 1;
@@ -276,17 +292,14 @@ static int reader_runs_soon(void *arg)
         task_check(weft_await(&reader) == 1);
         task_check(weft_close(fds[0]) == 0 && weft_close(fds[1]) == 0);
     }
-    atomic_store(&stop, true);
-    for (size_t i = 0; i < TEST_LENGTH(tasks); i++) weft_await(&tasks[i]);
+    end_computing(tasks);
     return 0;
 }
 
 static void descriptors_are_polled_in_time(void **state)
 {
     (void)state;
-    atomic_store(&moment, 1000 * MS);
-    assert_int_equal(test_run(reader_runs_soon, NULL, WEFT_OPTIONS(.workers = 1)), 0);
-    atomic_store(&moment, 0);
+    assert_with_own_clock(reader_runs_soon);
 }
 
 static atomic_uint woken_ran;
@@ -305,13 +318,11 @@ static int wait_for_close(void *chan)
 static int woken_run_soon(void *arg)
 {
     enum { WOKEN = 64 };
-    weft_task tasks[8], woken[WOKEN];
+    weft_task tasks[COMPUTING], woken[WOKEN];
     int       milliseconds = 5;
 
     (void)arg;
-    atomic_store(&stop, false);
-    for (size_t i = 0; i < TEST_LENGTH(tasks); i++) weft_spawn(&tasks[i], compute_and_yield, &milliseconds);
-    for (int i = 0; i < 100; i++) weft_yield(); /* they have their pace */
+    begin_computing(tasks, &milliseconds);
     for (int i = 0; i < 10; i++) {
         weft_chan *chan;
         unsigned   before;
@@ -327,17 +338,14 @@ static int woken_run_soon(void *arg)
         for (int k = 0; k < WOKEN; k++) task_check(weft_await(&woken[k]) == 0);
         weft_chan_destroy(chan);
     }
-    atomic_store(&stop, true);
-    for (size_t i = 0; i < TEST_LENGTH(tasks); i++) weft_await(&tasks[i]);
+    end_computing(tasks);
     return 0;
 }
 
 static void who_was_woken_comes_first(void **state)
 {
     (void)state;
-    atomic_store(&moment, 1000 * MS);
-    assert_int_equal(test_run(woken_run_soon, NULL, WEFT_OPTIONS(.workers = 1)), 0);
-    atomic_store(&moment, 0);
+    assert_with_own_clock(woken_run_soon);
 }
 
 int main(void)
