@@ -24,7 +24,7 @@ int weft_accept(int fd, struct sockaddr *address, socklen_t *length, weft_time d
         int accepted = accept4(fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC), why = accepted < 0 ? errno : 0;
         call_end(d);
         if (accepted >= 0) {
-            life_begin(accepted);
+            life_begin(accepted, DESCRIPTOR_UNKNOWN);
             return accepted;
         }
         switch (why) {

@@ -6,7 +6,10 @@
 #ifndef WEFT_LIFE_H
 #define WEFT_LIFE_H
 
-/* A number that weft itself has just been given by the system: nothing that was known of it holds. */
-void life_begin(int fd);
+#include "descriptor.h"
+
+/* A number that weft itself has just been given by the system, for a thing of that kind, if it knows: nothing that was
+ * known of it holds. */
+void life_begin(int fd, enum descriptor_kind kind);
 
 #endif

@@ -159,7 +159,7 @@ static int listen_at(const struct addrinfo *at, int backlog)
     /* Every address of IPv6 is every one of IPv4, too. */
     if (at->ai_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
     if (bind(fd, at->ai_addr, at->ai_addrlen) == 0 && listen(fd, backlog) == 0) {
-        life_begin(fd);
+        life_begin(fd, DESCRIPTOR_UNKNOWN);
         return fd;
     }
     int error = -errno;
@@ -212,7 +212,7 @@ static void begin(struct race *r, const struct addrinfo *to, int *connected)
         r->error = -errno;
         return;
     }
-    life_begin(fd);
+    life_begin(fd, DESCRIPTOR_UNKNOWN);
     event.data.u32 = r->count;
     if (connect(fd, to->ai_addr, to->ai_addrlen) == 0) {
         *connected = fd;
@@ -279,7 +279,7 @@ int weft_tcp_connect(const char *host, const char *port, weft_time deadline)
     } else if (!(r.fds = malloc(addresses * sizeof *r.fds))) {
         result = -ENOMEM;
     } else {
-        life_begin(r.epoll);
+        life_begin(r.epoll, DESCRIPTOR_UNKNOWN);
         result = run_race(&r, l->found, deadline);
         for (unsigned i = 0; i < r.count; i++)
             if (r.fds[i] >= 0) close(r.fds[i]);

@@ -2,6 +2,7 @@
 #include "support_io.h"
 
 #include "descriptor.h"
+#include "order.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -9,7 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+#if defined(__has_include) && __has_include(<linux/openat2.h>)
+#include <linux/openat2.h>
+#endif
+#include <linux/magic.h>
 
 #define HOUR (3600 * WEFT_SEC)
 
@@ -44,6 +51,138 @@ static void what_is_opened_is_the_programs_own(void **state)
 {
     (void)state;
     assert_everywhere(open_files, NULL);
+}
+
+/* A directory of its own, and a name in it. */
+struct place {
+    char directory[32], path[64];
+};
+
+static void place_make(struct place *place)
+{
+    strcpy(place->directory, "/tmp/weft_test_XXXXXX");
+    if (!mkdtemp(place->directory)) abort();
+    snprintf(place->path, sizeof place->path, "%s/it", place->directory);
+}
+
+static void place_remove(struct place *place)
+{
+    task_check(unlink(place->path) == 0 && rmdir(place->directory) == 0);
+}
+
+/* Whether the system opens by names in its cache alone, and what it has there asks nobody. */
+static bool opens_at_once(const char *path)
+{
+#ifdef RESOLVE_CACHED
+    struct open_how how = {.flags = O_RDONLY | O_CLOEXEC, .resolve = RESOLVE_CACHED};
+    struct statfs   system;
+    int             fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+    if (fd >= 0) close(fd);
+    return fd >= 0 && statfs(path, &system) == 0 && !TEST_CHAOS && !ORDER_PRECISE &&
+           (system.f_type == EXT4_SUPER_MAGIC || system.f_type == TMPFS_MAGIC ||
+            system.f_type == OVERLAYFS_SUPER_MAGIC);
+#else
+    (void)path;
+    return false;
+#endif
+}
+
+static int set(void *flag)
+{
+    *(bool *)flag = true;
+    return 0;
+}
+
+/* A file whose name has been used a moment ago is opened without waiting, and has the lowest number; the process's
+ * locks on it are as before. */
+static int open_cached(void *arg)
+{
+    struct place place;
+    struct flock lock = {.l_type = F_WRLCK}, seen = {.l_type = F_WRLCK};
+    bool         ran = false;
+    weft_task    other;
+
+    (void)arg;
+    place_make(&place);
+    int  owner = open(place.path, O_RDWR | O_CREAT | O_CLOEXEC, 0600), lowest = dup(owner), highest = dup(owner);
+    bool at_once = opens_at_once(place.path);
+    task_check(owner >= 0 && close(lowest) == 0);
+    task_check(fcntl(owner, F_SETLK, &lock) == 0); /* to close any of its descriptors lets go of it */
+
+    weft_spawn(&other, set, &ran);
+    int fd = weft_open(place.path, O_RDONLY, 0);
+    task_check(fd == lowest);
+    task_check(!ran || !at_once);
+    weft_await(&other);
+    task_check((fcntl(fd, F_GETFD) & FD_CLOEXEC) && (fcntl(fd, F_GETFL) & O_NONBLOCK));
+    task_check(fcntl(fd, F_OFD_GETLK, &seen) == 0 && seen.l_type == F_WRLCK && seen.l_pid == getpid());
+
+    char byte;
+    task_check(weft_read(fd, &byte, 1, WEFT_NEVER) == 0);
+    task_check(weft_write(fd, "x", 1, WEFT_NEVER) == -EBADF);
+    task_check(weft_open(place.path, O_RDONLY | O_DIRECTORY, 0) == -ENOTDIR);
+    task_check(weft_close(fd) == 0 && close(highest) == 0 && close(owner) == 0);
+    place_remove(&place);
+    return 0;
+}
+
+static void file_in_the_cache_is_opened_at_once(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 10; i++) test_run(open_cached, NULL, WEFT_OPTIONS(.workers = 1));
+}
+
+/* ---- opening a named pipe ------------------------------------------------------ */
+
+struct pipe_reader {
+    const char *path;
+    int         fd;
+    atomic_bool opened;
+};
+
+static int read_pipe(void *arg)
+{
+    struct pipe_reader *reader = arg;
+    char                byte = 0;
+    reader->fd = weft_open(reader->path, O_RDONLY, 0);
+    atomic_store(&reader->opened, true);
+    task_check(reader->fd >= 0);
+    task_check(weft_read(reader->fd, &byte, 1, WEFT_NEVER) == 1 && byte == 'x');
+    task_check(weft_close(reader->fd) == 0);
+    return 0;
+}
+
+/* Its opening waits for who is to write to it, by whatever name; others run meanwhile. */
+static int open_pipe(void *arg)
+{
+    struct place place;
+    char         link[72];
+    int          writer;
+
+    (void)arg;
+    place_make(&place);
+    snprintf(link, sizeof link, "%s/link", place.directory);
+    if (mkfifo(place.path, 0600) != 0 || symlink(place.path, link) != 0) abort();
+    for (int i = 0; i < 2; i++) {
+        struct pipe_reader reader = {.path = i ? link : place.path};
+        weft_task          task;
+        weft_spawn(&task, read_pipe, &reader);
+        test_let_run();
+        task_check(!atomic_load(&reader.opened));
+        task_until((writer = open(place.path, O_WRONLY | O_NONBLOCK | O_CLOEXEC)) >= 0);
+        task_check(write(writer, "x", 1) == 1);
+        weft_await(&task);
+        task_check(close(writer) == 0);
+    }
+    task_check(unlink(link) == 0);
+    place_remove(&place);
+    return 0;
+}
+
+static void opening_a_pipe_waits_for_the_other_end(void **state)
+{
+    (void)state;
+    assert_in_tasks(open_pipe, NULL);
 }
 
 static uint64_t waits_so_far(void)
@@ -484,6 +623,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_opened_is_the_programs_own),
+        cmocka_unit_test(file_in_the_cache_is_opened_at_once),
+        cmocka_unit_test(opening_a_pipe_waits_for_the_other_end),
         cmocka_unit_test(number_opened_anew_is_told),
         cmocka_unit_test(closing_wakes_who_waits),
         cmocka_unit_test(who_was_woken_takes_nothing_of_the_next),
