@@ -73,14 +73,15 @@ int poller_add(struct poller *p, int fd, uint64_t data)
     return error == -EEXIST ? control(p, EPOLL_CTL_MOD, fd, data) : error;
 }
 
-/* Nanoseconds where the kernel knows them (Linux 5.11), else milliseconds, rounded up. */
+/* Nanoseconds where the kernel knows them (Linux 5.11), else milliseconds, rounded up.  A container that does not know
+ * the call may say that it is not permitted. */
 static int wait_for_events(int epoll, struct epoll_event *events, int most, int64_t timeout)
 {
     static Atomic(bool) coarse;
     if (!load_relaxed(&coarse)) {
         struct timespec left = {timeout / 1000000000, timeout % 1000000000};
         int             n = epoll_pwait2(epoll, events, most, timeout < 0 ? NULL : &left, NULL);
-        if (n >= 0 || errno != ENOSYS) return n;
+        if (n >= 0 || (errno != ENOSYS && errno != EPERM)) return n;
         store_relaxed(&coarse, true);
     }
     int64_t ms = timeout < 0 ? -1 : timeout / 1000000 + (timeout % 1000000 > 0);

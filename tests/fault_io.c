@@ -30,7 +30,8 @@ static int           fail_with;
 static int fails(enum kind kind)
 {
     if (!(atomic_load(&failing) & kind)) return 0;
-    if (atomic_fetch_add(&asked, 1) != fail_at) return 0;
+    unsigned long n = atomic_fetch_add(&asked, 1);
+    if (n < fail_at || (n > fail_at && fail_with != EPERM)) return 0; /* what is not permitted never is */
     atomic_fetch_add(&failed, 1);
     return fail_with;
 }
@@ -132,7 +133,7 @@ int __wrap_epoll_pwait2(int epoll, struct epoll_event *events, int most, const s
 {
     int how = fails(WAIT);
 
-    if (how == EINTR || how == ENOSYS) return errno = how, -1;
+    if (how == EINTR || how == ENOSYS || how == EPERM) return errno = how, -1;
     return __real_epoll_pwait2(epoll, events, most, left, set);
 }
 
@@ -231,7 +232,7 @@ static int do_all(void *arg)
     task_check(weft_close(server) == 0 && weft_close(client) == 0 && weft_close(listener) == 0);
     /* One failed, so at most one is told; what can be done again is. */
     task_check(told <= 1);
-    if (fail_with == EINTR || fail_with == SHORT || fail_with == ENOSYS) task_check(told == 0);
+    if (fail_with == EINTR || fail_with == SHORT || fail_with == ENOSYS || fail_with == EPERM) task_check(told == 0);
     return 0;
 }
 
@@ -293,6 +294,23 @@ static void waiting_fails(void **state)
     (void)state;
     run_with(WAIT, EINTR);
     run_with(WAIT, ENOSYS);
+}
+
+/* In a process of its own, for that reason. */
+static int wait_without_permission(void)
+{
+    fail_with = EPERM;
+    fail_at = 0;
+    atomic_store(&failing, WAIT);
+    return weft_run(do_all, NULL, WEFT_OPTIONS(.workers = test_workers())) || atomic_load(&failed) != 1;
+}
+
+static void waiting_is_not_permitted(void **state)
+{
+    (void)state;
+    struct test_child child;
+    test_child_run(&child, "wait_without_permission");
+    assert_int_equal(child.status, 0);
 }
 
 struct robbed {
@@ -367,13 +385,15 @@ static void somebody_else_is_faster(void **state)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    const struct test_part  parts[] = {{"wait_without_permission", wait_without_permission}};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(transfers_fail),    cmocka_unit_test(accepting_fails),
         cmocka_unit_test(registering_fails), cmocka_unit_test(somebody_else_is_faster),
-        cmocka_unit_test(waiting_fails),
+        cmocka_unit_test(waiting_fails),     cmocka_unit_test(waiting_is_not_permitted),
     };
 
+    test_child_main(argc, argv, parts, TEST_LENGTH(parts));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
