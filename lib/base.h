@@ -44,19 +44,27 @@ static always_inline char *base_stack_pointer(void)
 #define ORDER_PRECISE 0
 #endif
 
+/* Which sanitizer is in the process; gcc and clang tell it in different ways. */
+#if defined(__has_feature)
+#define has_feature(feature) __has_feature(feature)
+#else
+#define has_feature(feature) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || has_feature(address_sanitizer)
+#define UNDER_ASAN 1
+#else
+#define UNDER_ASAN 0
+#endif
+#if ORDER_PRECISE || defined(__SANITIZE_THREAD__) || has_feature(thread_sanitizer)
+#define UNDER_TSAN 1
+#else
+#define UNDER_TSAN 0
+#endif
+
 /* A build whose tools must see each task on a stack of its own: two tasks that
  * merely ran one after the other on one stack would pass for ordered, and the
  * second would hide the first one's dead frames. */
-#if ORDER_PRECISE || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define STACK_PER_TASK 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define STACK_PER_TASK 1
-#endif
-#endif
-#ifndef STACK_PER_TASK
-#define STACK_PER_TASK 0
-#endif
+#define STACK_PER_TASK (UNDER_ASAN || UNDER_TSAN)
 
 /* For a function that reads what others may be about to change, or what lies in the frames of
  * others: no sanitizer is to judge its accesses. */

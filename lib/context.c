@@ -11,27 +11,12 @@
 /* Boost.Context's C symbols; fcontext.hpp, which declares them, is C++.  Its transfer_t is our context_jumped. */
 extern void *make_fcontext(void *top, size_t size, void (*entry)(struct context_jumped));
 
-#if defined(__SANITIZE_ADDRESS__)
-#define ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define ASAN 1
-#endif
-#endif
-#if ORDER_PRECISE || defined(__SANITIZE_THREAD__)
-#define TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define TSAN 1
-#endif
-#endif
-
-#ifdef ASAN
+#if UNDER_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-#ifdef TSAN
+#if UNDER_TSAN
 void *__tsan_create_fiber(unsigned flags);
 void  __tsan_destroy_fiber(void *fiber);
 void  __tsan_switch_to_fiber(void *fiber, unsigned flags);
@@ -75,7 +60,7 @@ static void tsan_end(struct context *c)
 
 void *context_pose(struct context *as)
 {
-#ifdef TSAN
+#if UNDER_TSAN
     if (ORDER_PRECISE) {
         void *before = __tsan_get_current_fiber();
         if (!as) {
@@ -92,7 +77,7 @@ void *context_pose(struct context *as)
 
 void context_unpose(void *before)
 {
-#ifdef TSAN
+#if UNDER_TSAN
     if (ORDER_PRECISE) {
         bool was_nobody = __tsan_get_current_fiber() == load_relaxed(&nobody);
         __tsan_switch_to_fiber(before, TSAN_NO_SYNC);
@@ -251,7 +236,7 @@ __asm__(".text\n"
 /* Before the first switch to it, so that what is made and never run costs ThreadSanitizer nothing. */
 static void begin(struct context *c)
 {
-#ifdef TSAN
+#if UNDER_TSAN
     if (add_relaxed(&tsan_contexts, 1) >= TSAN_CONTEXTS)
         base_die("ThreadSanitizer holds no more than %d tasks and generators that have begun and wait; use fewer in "
                  "this build",
@@ -263,10 +248,10 @@ static void begin(struct context *c)
 
 static void left(struct context *from, struct context *to)
 {
-#ifdef ASAN
+#if UNDER_ASAN
     __sanitizer_start_switch_fiber(&from->fake_stack, to->low, to->size);
 #endif
-#ifdef TSAN
+#if UNDER_TSAN
     __tsan_switch_to_fiber(to->tsan, TSAN_SWITCH);
 #endif
     (void)from;
@@ -275,7 +260,7 @@ static void left(struct context *from, struct context *to)
 
 static void arrived(struct context *self)
 {
-#ifdef ASAN
+#if UNDER_ASAN
     __sanitizer_finish_switch_fiber(self->fake_stack, NULL, NULL);
 #endif
     (void)self;
@@ -306,7 +291,7 @@ void context_make(struct context *c, char *low, char *top, void (*entry)(struct 
 void context_thread(struct context *c)
 {
     memset(c, 0, sizeof *c);
-#ifdef ASAN
+#if UNDER_ASAN
     pthread_attr_t attr;
     void          *low;
     if (pthread_getattr_np(pthread_self(), &attr) == 0) {
@@ -315,12 +300,12 @@ void context_thread(struct context *c)
         pthread_attr_destroy(&attr);
     }
 #endif
-#ifdef TSAN
+#if UNDER_TSAN
     c->tsan = __tsan_get_current_fiber();
 #endif
 }
 
-#ifdef ASAN
+#if UNDER_ASAN
 /* The frames that AddressSanitizer keeps elsewhere go when a context is left for good, which
  * one that is ended from outside never does: so this pretends to be there, and leaves. */
 __attribute__((no_sanitize("address"))) static void end_fake_stack(struct context *c)
@@ -337,11 +322,11 @@ __attribute__((no_sanitize("address"))) static void end_fake_stack(struct contex
 
 void context_end(struct context *c)
 {
-#ifdef ASAN
+#if UNDER_ASAN
     context_revive(c);
     if (c->fake_stack) end_fake_stack(c);
 #endif
-#ifdef TSAN
+#if UNDER_TSAN
     if (c->tsan) {
         tsan_end(c);
         sub_relaxed(&tsan_contexts, 1);
@@ -428,7 +413,7 @@ int context_pass(struct context *from, struct context *to, context_then *then, v
 
 void context_bury(struct context *c)
 {
-#ifdef ASAN
+#if UNDER_ASAN
     char *sp = (char *)((uintptr_t)c->sp & ~CONTEXT_FRESH);
     __asan_poison_memory_region(c->low, (size_t)(sp - RED_ZONE - c->low));
 #endif
@@ -437,7 +422,7 @@ void context_bury(struct context *c)
 
 void context_revive(struct context *c)
 {
-#ifdef ASAN
+#if UNDER_ASAN
     __asan_unpoison_memory_region(c->low, c->size);
 #endif
     (void)c;

@@ -49,16 +49,7 @@ static bool read_file(int dir, const char *name, char *text, size_t size)
 }
 
 /* ThreadSanitizer has a thread of its own. */
-#if ORDER_PRECISE || defined(__SANITIZE_THREAD__)
-#define HIDDEN_THREADS 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define HIDDEN_THREADS 1
-#endif
-#endif
-#ifndef HIDDEN_THREADS
-#define HIDDEN_THREADS 0
-#endif
+#define HIDDEN_THREADS (UNDER_TSAN ? 1u : 0u)
 
 unsigned platform_threads(void)
 {
