@@ -233,15 +233,10 @@ int inspect_print(int fd, const char *format, ...)
 }
 
 /* Frames that every task has at its ends, by which nobody is wiser. */
-static const char *const ways_to_wait[] = {"jump",           "jump_with_exceptions",
-                                           "context_switch", "worker_suspend",
-                                           "worker_yield",   "worker_breathe",
-                                           "wait_for",       "wait_here",
-                                           "wait_until",     "park_wait",
-                                           "look",           "look_at_some",
-                                           "choose",         "inspect_tasks",
-                                           "inspect_here",   "lets_go",
-                                           "look_twice"};
+static const char *const ways_to_wait[] = {"jump",           "context_switch", "worker_suspend", "worker_yield",
+                                           "worker_breathe", "wait_for",       "wait_until",     "park_wait",
+                                           "look",           "look_at_some",   "choose",         "inspect_tasks",
+                                           "inspect_here",   "lets_go",        "look_twice"};
 static const char *const bases[] = {"scope_run", "worker_loop"};
 
 #define is_one_of(name, list) is_one_of_these(name, list, array_len(list))
