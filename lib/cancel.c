@@ -191,7 +191,7 @@ void cancel_node(struct weft_runtime *rt, struct node *n, int reason)
         chaos_point();
         bool last = (uint32_t)load_relaxed(&rt->epoch) == INT32_MAX;
         add_release(&rt->epoch, last ? UINT64_C(0x80000002) : 1);
-        fence_seq(); /* pairs with then_wait in wait.c */
+        fence_seq(); /* pairs with publish_and_unlock in wait.c */
         chaos_point();
         end_waits_below(n, reason);
     }

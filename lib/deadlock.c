@@ -92,7 +92,7 @@ static void free_fiber(char *low, void *arg)
     struct freeing *freeing = arg;
     struct node    *n = inspect_node(freeing->runtime, low);
     if (!n) return;
-    /* acquire: pairs with the swap in then_wait; the waiter is seen whole. */
+    /* acquire: pairs with publish_and_unlock in wait.c; the waiter is seen whole. */
     struct waiter *w = (struct waiter *)load_acquire(&n->wait);
     if (!w || !park_claim(w)) return;
     w->outcome = -EDEADLK;

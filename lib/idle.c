@@ -63,7 +63,7 @@ enum idle_role idle_enter(struct idle *idle, unsigned me)
             next = ((next & ~TOP_MASK) | (me + 1)) + TAG_ONE;
             role = IDLE_SLEEP;
         }
-        /* release: pairs with the acquires in idle_leave and idle_call; promote then sees `below`.  And with the
+        /* release: pairs with the acquires in idle_leave and wake_one; take_off then sees `below`.  And with the
          * fences in idle_lie_down and idle_leave: the watch then sees the timers that this one has started. */
     } while (!cas_release(&idle->word, &word, next));
     chaos_point();

@@ -11,11 +11,12 @@
  * what the runtime does: deadlocks are found as if it were not there.  What it goes by are counts that workers keep
  * anyway, so that being watched costs a worker nothing but a glance when it leaves a stack.
  *
- *      WATCHED_CALM   --tell-->   WATCHED_TOLD     the monitor, which has named the task
- *      WATCHED_TOLD   --note-->   WATCHED_NOTING   the worker, if it still has that task
- *      WATCHED_NOTING --note-->   WATCHED_NOTED    the worker
- *      WATCHED_TOLD   --tell-->   WATCHED_CALM     the monitor: the task has ended without letting go
- *      WATCHED_NOTED  --tell-->   WATCHED_CALM     the monitor, which has written the frames
+ *      WATCHED_CALM   --tell-->      WATCHED_TOLD     the monitor, which names the task
+ *      WATCHED_TOLD   --lets_go-->   WATCHED_NOTING   the worker, which looks whether it still has that task
+ *      WATCHED_NOTING --lets_go-->   WATCHED_NOTED    the worker: it has, and has noted its frames
+ *      WATCHED_NOTING --lets_go-->   WATCHED_CALM     the worker: it has another one
+ *      WATCHED_TOLD   --tell-->      WATCHED_CALM     the monitor: the task has ended without letting go
+ *      WATCHED_NOTED  --tell-->      WATCHED_CALM     the monitor, which has written the frames
  */
 #ifndef WEFT_MONITOR_H
 #define WEFT_MONITOR_H

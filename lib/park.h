@@ -64,7 +64,7 @@ void park_wait(struct waiter *w, park_publish *publish, void *arg);
 static inline bool park_claim(struct waiter *w)
 {
     uintptr_t standing = (uintptr_t)w;
-    /* acquire: pairs with the swap that published it; the waiter is seen whole. */
+    /* acquire: pairs with publish_and_unlock in wait.c; the waiter is seen whole. */
     bool mine = cas_acquire(w->claim, &standing, 0);
     chaos_point();
     return mine;

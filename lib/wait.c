@@ -177,7 +177,7 @@ void wait_wake_all(struct wait_entry *claimed, int outcome)
 
 void wait_unclaim(struct waiter *w)
 {
-    /* As in then_wait: a canceller that has found no claim meanwhile has written its reason. */
+    /* As in publish_and_unlock: a canceller that has found no claim meanwhile has written its reason. */
     store_release(w->claim, (uintptr_t)w);
     fence_seq();
     int reason = w->fiber ? cancel_reason(w->fiber->node) : 0;

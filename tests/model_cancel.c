@@ -97,7 +97,7 @@ static int wait_as(int i)
     struct waiter *w = &waiters[i];
     cancel_link(&fibers[i]);
     model_data_write(&frames[i]);
-    store_release(w->claim, (uintptr_t)w); /* this and what follows as then_wait does it */
+    store_release(w->claim, (uintptr_t)w); /* this and what follows as publish_and_unlock does it */
     fence_seq();
     int reason = cancel_check(&fibers[i]);
     if (reason && park_claim(w)) {
