@@ -37,6 +37,9 @@
 /* Of so many that run, one may look for work beside the watch. */
 #define LOOKERS_SHARE 4
 
+/* Between two looks, each of which takes cache lines from those who work. */
+#define LOOK_PAUSES 16
+
 #define STEAL_MOST 32u
 
 /* Who has dozed in the poller for less than this has not slept: what came was there already. */
@@ -172,6 +175,11 @@ void search_unpark(void)
 
 /* ---- having nothing to do ------------------------------------------------ */
 
+static void pause_before_look(void)
+{
+    for (int i = 0; i < LOOK_PAUSES; i++) atomic_pause();
+}
+
 /* Who is about to run may have slept for long. */
 static void get_up(struct worker *w)
 {
@@ -271,14 +279,14 @@ static unsigned of_the_system(struct weft_runtime *rt)
 }
 
 /* Whether nobody but this runtime's tasks can make anything happen, and nobody has: the process has no thread that
- * runs, but for those that wait for good.  What such a thread did before it began to wait is seen.  `unknown`: what to
- * say when the system does not tell. */
-static bool alone(struct weft_runtime *rt, bool unknown)
+ * runs, but for those that wait for good.  What such a thread did before it began to wait is seen.  `if_unknown`: what
+ * to say when the system does not tell how many threads there are. */
+static bool alone(struct weft_runtime *rt, bool if_unknown)
 {
     uint64_t before = load_acquire(&parked); /* pairs with search_park */
     unsigned threads = platform_threads(), idle = rt->count + (uint32_t)before;
-    bool     known = threads == 0 ? unknown : threads <= idle || threads <= idle + still_listed() + of_the_system(rt);
-    if (!known || load_relaxed(&rt->blocking_calls) > 0) return false;
+    bool quiet = threads == 0 ? if_unknown : threads <= idle || threads <= idle + still_listed() + of_the_system(rt);
+    if (!quiet || load_relaxed(&rt->blocking_calls) > 0) return false;
     for (unsigned tries = 0; load_acquire(&parking) > 0;) spin_pause(&tries); /* pairs with search_parked */
     /* Had one begun to wait since, it may have started another before. */
     return load_acquire(&parked) == before && inject_empty(&rt->inject);
@@ -359,42 +367,93 @@ static void doze_until(struct worker *w, int64_t now, int64_t timeout)
     w->poll_first = p.count > 0 && !w->choice.seeded && choice_clock() - now < AT_ONCE_NS;
 }
 
+/* What the watch knows, from when it begins until it has found work. */
+struct watching {
+    int64_t  begin;  /* of this look, which ends with a doze */
+    int64_t  asked;  /* when it asked the others first; 0: it has not, or they had nothing */
+    int64_t  doze;   /* for how long, the next time that others run */
+    int64_t  rested; /* of what `quiet` asks for: signals may cut each doze short */
+    unsigned quiet;  /* the next in quiet_ns */
+    bool     fresh;  /* it has not dozed */
+    bool     crowd;
+};
+
+/* Steals from the others, or asks them for what they keep to themselves.  True: it is not to doze yet: it runs *item,
+ * or, if that is 0, looks at everything again. */
+static bool look_at_others(struct worker *w, struct watching *s, int64_t now, ready_t *item)
+{
+    struct weft_runtime *rt = w->runtime;
+    if ((*item = steal(w))) {
+        spread(w, leave_watch(w, *item, true), 1);
+        return true;
+    }
+    bool force = s->asked && now - s->asked >= FORCE_NS;
+    bool any = ask(w, !s->asked ? ASK_FIRST : force ? ASK_FORCE : ASK_AGAIN, item);
+    if (*item) {
+        stole(w, 1);
+        leave_watch(w, *item, false);
+        return true;
+    }
+    if (work_length(w) > 0) return true; /* taken out of an outbox */
+    if (!any || (s->crowd && force)) s->asked = 0;
+    else if (!s->asked) s->asked = now;
+    bool polls = poller_made(&rt->poller);
+    if (polls && idle_running(&rt->idle) > 0 && work_poll(w)) return true;
+    if (s->crowd) return false;
+    if (now - s->begin < LOOK_NS && !(polls && idle_running(&rt->idle) == 0)) {
+        pause_before_look();
+        return true;
+    }
+    return s->asked && now - s->asked < FORCE_NS + LOOK_NS && idle_running(&rt->idle) > 0;
+}
+
+/* For how long, when the next timer is due in so many nanoseconds.  `final`: nobody runs. */
+static int64_t doze_time(struct worker *w, const struct watching *s, bool final, int64_t due)
+{
+    int64_t timeout = w->rest ? DOZE_FIRST_NS << w->rests : !s->crowd ? s->doze : s->asked ? FORCE_NS : DOZE_MOST_NS;
+    if (final) timeout = s->quiet < array_len(quiet_ns) ? quiet_ns[s->quiet] - s->rested : -1;
+    if (timeout < 0 ? due != INT64_MAX : due < timeout) timeout = due;
+    if (work_look_after(w) && (timeout < 0 || timeout > WORK_LOOK_AFTER_NS)) timeout = WORK_LOOK_AFTER_NS;
+    return timeout;
+}
+
+/* It has lain down, and there was still nothing. */
+static void doze(struct worker *w, struct watching *s, bool final, int64_t due)
+{
+    ready_t none = 0;
+    if (!w->rest && !s->crowd && s->doze >= CALL_FROM_NS) ask(w, ASK_CALL, &none);
+    worker_count_one(&w->count.parks);
+    int64_t timeout = doze_time(w, s, final, due), now = choice_clock();
+    doze_until(w, now, timeout);
+    int64_t dozed = choice_clock() - now;
+    if (final && s->quiet < array_len(quiet_ns) && (s->rested += dozed) >= quiet_ns[s->quiet]) {
+        s->rested = 0;
+        s->quiet++;
+    }
+    if (!w->rest && !s->crowd) s->doze = min_of(s->doze * 2, DOZE_MOST_NS);
+    w->rest = s->fresh = false;
+    if (!s->crowd) s->asked = 0;
+    s->begin = choice_clock() - LOOK_NS / 2; /* after a doze a shorter look is enough */
+}
+
 static ready_t watch(struct worker *w)
 {
     struct weft_runtime *rt = w->runtime;
-    int64_t              doze = DOZE_FIRST_NS, begin = choice_clock(), asked = 0;
-    int64_t              rested = 0; /* of what `quiet` asks for: signals may cut each doze short */
-    unsigned             quiet = 0;
-    bool                 fresh = true; /* it has not dozed */
+    struct watching      s = {.begin = choice_clock(), .doze = DOZE_FIRST_NS, .fresh = true};
     for (;;) {
-        ready_t item, forced = 0;
+        ready_t item;
         if (idle_closed(&rt->idle)) return leave_watch(w, 0, false);
         if (!w->choice.seeded && (item = work_take_shared(w))) return leave_watch(w, item, false);
         if (work_next_timer(rt) != INT64_MAX) work_expire(w, true);
         if ((item = work_pick(w))) return leave_watch(w, item, false);
         int64_t now = choice_clock();
         /* In a crowd it looks when it has dozed, in case some of those who run do not compute, but block. */
-        bool crowd = !w->choice.seeded && crowded(w);
-        if (!w->rest && !w->choice.seeded && !(crowd && fresh)) {
-            if ((item = steal(w))) return spread(w, leave_watch(w, item, true), 1);
-            bool force = asked && now - asked >= FORCE_NS;
-            bool any = ask(w, !asked ? ASK_FIRST : force ? ASK_FORCE : ASK_AGAIN, &forced);
-            if (forced) {
-                stole(w, 1);
-                return leave_watch(w, forced, false);
-            }
-            if (work_length(w) > 0) continue; /* taken out of an outbox */
-            if (!any || (crowd && force)) asked = 0;
-            else if (!asked) asked = now;
-            bool polls = poller_made(&rt->poller);
-            if (polls && idle_running(&rt->idle) > 0 && work_poll(w)) continue;
-            if (!crowd && now - begin < LOOK_NS && !(polls && idle_running(&rt->idle) == 0)) {
-                for (int i = 0; i < 16; i++) atomic_pause();
-                continue;
-            }
-            if (!crowd && asked && now - asked < FORCE_NS + LOOK_NS && idle_running(&rt->idle) > 0) continue;
+        s.crowd = !w->choice.seeded && crowded(w);
+        if (!w->rest && !w->choice.seeded && !(s.crowd && s.fresh) && look_at_others(w, &s, now, &item)) {
+            if (item) return item;
+            continue;
         }
-        if (quiet < TRIM_AT) {
+        if (s.quiet < TRIM_AT) {
             spare_ebb(rt, choice_tick());
         } else if (spare_trim(w)) { /* a few at a time, and in between it looks at what may have come */
             work_poll(w);
@@ -404,27 +463,11 @@ static ready_t watch(struct worker *w)
         int64_t next = w->choice.seeded ? timers_earliest(&w->timers) : work_next_timer(rt);
         int64_t due = next == INT64_MAX ? next : next - worker_now(w);
         if (!inject_empty(&rt->inject) || idle_closed(&rt->idle) || due <= 0 ||
-            (final && (w->choice.seeded || quiet > 0) && nobody_runs(w, next))) {
+            (final && (w->choice.seeded || s.quiet > 0) && nobody_runs(w, next))) {
             idle_undoze(&rt->idle, w->index);
             continue;
         }
-        if (!w->rest && !crowd && doze >= CALL_FROM_NS) ask(w, ASK_CALL, &forced);
-        worker_count_one(&w->count.parks);
-        int64_t timeout = w->rest ? DOZE_FIRST_NS << w->rests : !crowd ? doze : asked ? FORCE_NS : DOZE_MOST_NS;
-        if (final) timeout = quiet < array_len(quiet_ns) ? quiet_ns[quiet] - rested : -1;
-        if (timeout < 0 ? due != INT64_MAX : due < timeout) timeout = due;
-        if (work_look_after(w) && (timeout < 0 || timeout > WORK_LOOK_AFTER_NS)) timeout = WORK_LOOK_AFTER_NS;
-        now = choice_clock();
-        doze_until(w, now, timeout);
-        int64_t dozed = choice_clock() - now;
-        if (final && quiet < array_len(quiet_ns) && (rested += dozed) >= quiet_ns[quiet]) {
-            rested = 0;
-            quiet++;
-        }
-        if (!w->rest && !crowd) doze = min_of(doze * 2, DOZE_MOST_NS);
-        w->rest = fresh = false;
-        if (!crowd) asked = 0;
-        begin = choice_clock() - LOOK_NS / 2; /* after a doze a shorter look is enough */
+        doze(w, &s, final, due);
     }
 }
 
@@ -450,7 +493,7 @@ static ready_t look_aside(struct worker *w, bool hired)
     do {
         if ((item = work_take_shared(w)) || (item = steal(w)) || idle_closed(&rt->idle)) break;
         if (ask(w, ASK_ASIDE, &item) && !few) most = LOOK_NS + FORCE_NS;
-        for (int i = 0; i < 16; i++) atomic_pause();
+        pause_before_look();
     } while (choice_clock() - begin < most);
     sub_relaxed(&rt->lookers, 1);
     if (!item && idle_dozes(&rt->idle)) ask(w, ASK_CALL, &item); /* or its CPU may be idle until the doze is over */
