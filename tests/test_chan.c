@@ -54,6 +54,7 @@ static int call_badly(void *arg)
     (void)arg;
     task_check(weft_chan_create(NULL, 4, 1) == -EINVAL);
     task_check(weft_chan_close(NULL) == -EINVAL);
+    task_check(weft_chan_len(NULL) == 0);
     weft_chan_destroy(NULL);
     for (int full = 0; full <= 1; full++) {
         for (size_t i = 0; i < TEST_LENGTH(times); i++) {

@@ -483,6 +483,7 @@ static void wrong_arguments_are_refused(void **state)
     assert_int_equal(weft_gen_throw(NULL, -1, &value), -EINVAL);
     assert_int_equal(weft_gen_close(NULL), -EINVAL);
     assert_int_equal(weft_gen_result(NULL), -EINVAL);
+    assert_true(weft_gen_done(NULL));
     assert_int_equal(weft_gen_yield(NULL, &n, &value), -EINVAL);
     gen = make(count_up, &n);
     assert_int_equal(weft_gen_yield_from(gen, NULL), -EINVAL);

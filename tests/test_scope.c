@@ -123,6 +123,10 @@ static int go_badly(void *arg)
 
     (void)arg;
     open_scope(&scope);
+    weft_cancel(NULL);
+    weft_scope_cancel(NULL);
+    task_check(weft_check() == 0);
+    task_check(weft_scope_close(NULL) == -EINVAL);
     task_check(weft_scope_go(NULL, never_run, NULL, 0) == -EINVAL);
     task_check(weft_scope_go(&scope, NULL, NULL, 0) == -EINVAL);
     task_check(weft_scope_go(&scope, never_run, NULL, 1) == -EINVAL);

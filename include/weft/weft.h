@@ -30,10 +30,10 @@
  *            whichever is less.  A task that is ready to go on does so within
  *            200 (n + 1) turns of its worker, and one that has not begun begins
  *            within 1,000 (n + 1), n being how many of its kind were ready
- *            before it; mostly much sooner, and the sooner the longer the turns
- *            are; and who has waited mostly comes before who has only yielded.
- *            Idle workers take from both ends.  The tasks of a root take turns
- *            within the turns of their root.
+ *            before it.  Mostly it is much sooner, and takes the fewer turns
+ *            the longer these are.  A task that has waited mostly comes before
+ *            one that has only yielded.  Idle workers take from both ends.  The
+ *            tasks of a root take turns within the turns of their root.
  * Threads    Calls that wait work in a plain pthread too, with or without a
  *            runtime: there they block the thread.  Calls that need a task
  *            return -EPERM in a plain thread: weft_scope_open, _go and _close,
@@ -45,7 +45,8 @@
  * Lifetime   An object that nobody waits on and that nobody will call again may
  *            be destroyed, or its storage used again, at once: a call whose
  *            effect another has seen does not touch the object again.
- * Misuse     What only a broken program does stops it with a message.
+ * Misuse     What only a broken program does stops it: a message on stderr,
+ *            then SIGABRT.
  */
 #ifndef WEFT_H
 #define WEFT_H
@@ -175,16 +176,18 @@ WEFT_API bool weft_take(weft_task *task);
 
 /* Cancels the task, the scopes that it has open and what it spawned, for
  * -ECANCELED.  It goes on running and sees it in weft_check and in calls that
- * take a deadline.  Any thread; the task has not been awaited yet. */
+ * take a deadline.  Any thread; the task has not been awaited yet.  NULL:
+ * nothing. */
 WEFT_API void weft_cancel(weft_task *task);
 
 /* Whether it has ended, so that weft_await returns at once.  Any thread. */
 WEFT_API bool weft_done(const weft_task *task);
 
-/* Waits until one of the tasks has ended; its index, the task still to be
- * awaited.  With several done, the choice is fair.  -EINVAL for count 0 or
- * more than INT_MAX, -ENOMEM, -EAGAIN for a mere try, the reason when
- * cancelled, -ETIMEDOUT.  Any task; any thread, which blocks. */
+/* Waits until one of the tasks has ended, and returns its index; that task is
+ * still to be awaited.  With several done, the choice is fair.  -EINVAL for
+ * count 0 or more than INT_MAX, or a NULL among the tasks; -ENOMEM, -EAGAIN for
+ * a mere try, the reason when cancelled, -ETIMEDOUT.  Any task; any thread,
+ * which blocks. */
 WEFT_API int weft_await_any(weft_task *const tasks[], size_t count, weft_time deadline);
 
 /* Lets the others that are ready run before it returns. */
@@ -220,7 +223,7 @@ typedef struct weft_scope {
 
 /* Opens a scope in the caller's storage, within the one that the task is in.
  * Whoever opens it closes it, innermost first.  NULL options: all defaults.
- * -EINVAL, -E2BIG; -EPERM in a plain thread; -ENOMEM, of one with a deadline.
+ * -EINVAL, -E2BIG; -EPERM in a plain thread; -ENOMEM only with a deadline.
  * A one_root scope within a root is that root. */
 WEFT_API int weft_scope_open(weft_scope *scope, const struct weft_scope_options *options);
 
@@ -231,18 +234,18 @@ WEFT_API int weft_scope_open(weft_scope *scope, const struct weft_scope_options 
  * -ENOMEM; -EPERM in a plain thread. */
 WEFT_API int weft_scope_go(weft_scope *scope, weft_fn *fn, const void *arg, size_t size);
 
-/* Cancels the scope for -ECANCELED.  Any thread while it is open. */
+/* Cancels the scope for -ECANCELED.  Any thread while it is open.  NULL: nothing. */
 WEFT_API void weft_scope_cancel(weft_scope *scope);
 
-/* Waits for all tasks of the scope, cancelled or not, then closes it.  The
- * first reason: the error that cancelled the others, or what it was cancelled
- * for before any error; else 0.  Its opener only; anybody else is stopped with
- * a message, a plain thread gets -EPERM. */
+/* Waits for all tasks of the scope, cancelled or not, then closes it.  Returns
+ * the first reason: the error that cancelled the others, or what it was
+ * cancelled for before any error; else 0.  Its opener only; any other task is
+ * stopped with a message, a plain thread gets -EPERM.  -EINVAL for NULL. */
 WEFT_API int weft_scope_close(weft_scope *scope);
 
-/* weft_scope_go in the innermost scope that the calling task has open, else the
- * one that it was started in.  At the outside is the runtime's own: it waits
- * for its tasks, but an error there cancels nobody and is nobody's. */
+/* weft_scope_go, with its errors, in the innermost scope that the calling task
+ * has open, else the one that it was started in.  The outermost is the runtime's
+ * own: it waits for its tasks, but an error there cancels nobody and is nobody's. */
 WEFT_API int weft_go(weft_fn *fn, const void *arg, size_t size);
 
 /* ---- channels ----------------------------------------------------------- */
@@ -271,7 +274,7 @@ WEFT_API int weft_chan_recv(weft_chan *chan, void *elem, size_t size, weft_time 
  * channel is empty.  -EPIPE when it was closed before; -EINVAL for NULL.  Any thread. */
 WEFT_API int weft_chan_close(weft_chan *chan);
 
-/* How many elements are in the queue just now.  Any thread. */
+/* How many elements are in the queue just now; 0 for NULL.  Any thread. */
 WEFT_API size_t weft_chan_len(const weft_chan *chan);
 
 /* Frees the channel and the elements in it.  The program is stopped if somebody waits on
@@ -363,18 +366,19 @@ WEFT_API void weft_cond_signal(weft_cond *cond);    /* one of those that wait, t
 WEFT_API void weft_cond_broadcast(weft_cond *cond); /* all of them */
 
 /* A count that wait takes one from, and post gives one to.  Who waits first is served first.  -EAGAIN,
- * -ETIMEDOUT, the reason when cancelled: then nothing was taken.  More than UINT32_MAX stops the program. */
+ * -ETIMEDOUT, the reason when cancelled: then nothing was taken.  A count of more than UINT32_MAX stops the program. */
 WEFT_API void weft_sem_init(weft_sem *sem, unsigned count);
 WEFT_API int  weft_sem_wait(weft_sem *sem, weft_time deadline);
 WEFT_API void weft_sem_post(weft_sem *sem);
 
-/* Counts to zero, as Go's WaitGroup: wait returns 0 when the count is 0.  A count below 0 stops the
- * program.  It may be used again once all that waited have returned. */
+/* Counts to zero, as Go's WaitGroup: wait returns 0 when the count is 0; else -EAGAIN, -ETIMEDOUT, the reason when
+ * cancelled.  A count below 0 stops the program.  It may be used again once all that waited have returned. */
 WEFT_API void weft_group_add(weft_group *group, int n);
 WEFT_API void weft_group_done(weft_group *group); /* adds -1 */
 WEFT_API int  weft_group_wait(weft_group *group, weft_time deadline);
 
-/* Set once, seen by all: wait returns 0 from then on. */
+/* Set once, seen by all: wait returns 0 from then on; before, -EAGAIN, -ETIMEDOUT, the reason when cancelled.  To set
+ * it again changes nothing. */
 WEFT_API void weft_event_set(weft_event *event);
 WEFT_API int  weft_event_wait(weft_event *event, weft_time deadline);
 
@@ -430,40 +434,43 @@ WEFT_API ssize_t weft_pwrite(int fd, const void *buf, size_t count, off_t offset
 WEFT_API ssize_t weft_recvmsg(int fd, struct msghdr *msg, int flags, weft_time deadline);
 WEFT_API ssize_t weft_sendmsg(int fd, const struct msghdr *msg, int flags, weft_time deadline);
 
-/* The new descriptor.  When there is no descriptor or memory left the error comes after 10 ms, so that a loop that
- * asks again does not spin. */
+/* Returns the new descriptor; addr and addrlen are as for accept(2).  When there is no descriptor or memory left the
+ * error comes after 10 ms, so that a loop that asks again does not spin. */
 WEFT_API int weft_accept(int fd, struct sockaddr *addr, socklen_t *addrlen, weft_time deadline);
 
-/* One that was given up goes on in the system; only weft_close ends it. */
+/* 0 when it is connected.  An attempt that was given up goes on in the system; only weft_close ends it. */
 WEFT_API int weft_connect(int fd, const struct sockaddr *addr, socklen_t addrlen, weft_time deadline);
 
-/* The events that are ready, POLLERR and POLLHUP unasked. */
+/* Waits until one of the events (poll.h) is ready, and returns those that are, POLLERR and POLLHUP unasked. */
 WEFT_API int weft_poll(int fd, short events, weft_time deadline);
 
+/* Returns the new descriptor, or open(2)'s error; -EAGAIN when no thread can be had for it.  Waits for open(2) however
+ * long, cancelled or not. */
 WEFT_API int weft_open(const char *path, int flags, mode_t mode);
 
-/* Wakes those who wait on it: -EBADF.  A number used again gets no old event.  For a socket that lingers (SO_LINGER)
- * the call waits, the number is free before. */
+/* 0, or close(2)'s error; the descriptor is closed in any case.  Those who wait on it wake, and get -EBADF.  A number
+ * used again gets no old event.  For a socket that lingers (SO_LINGER) the call waits; its number is free before. */
 WEFT_API int weft_close(int fd);
 
-/* All of it: short at the end of what can be read, or when given up or cancelled; any other error comes back instead of
- * the count. */
+/* Transfers all of it, and returns how much that was: less at the end of what can be read, or when given up or
+ * cancelled; any other error comes back instead of the count. */
 WEFT_API ssize_t weft_read_full(int fd, void *buf, size_t count, weft_time deadline);
 WEFT_API ssize_t weft_write_full(int fd, const void *buf, size_t count, weft_time deadline);
 
-/* A descriptor that listens, or is connected.  Numbers or names; host NULL, or an empty one, listens on every address,
- * and connects to this machine; "localhost" is its loopback address also where no file and no server knows the name.
- * -ENOENT: no such name; -EAGAIN: it could not be looked up now; -EINVAL: a bad port; or the system's error, of
- * connecting the last one.  All addresses of a name are tried, a quarter of a second apart (RFC 8305).  The deadline
- * covers the look-up, which goes on in memory of its own when it is given up; the runtime does not stop before it has
- * ended. */
+/* Return a descriptor that listens, or is connected.  Host and port are numbers or names; a host that is NULL or empty
+ * listens on every address, and connects to this machine; "localhost" is its loopback address also where no file and no
+ * server knows the name.  -ENOENT: no such name; -EAGAIN: it could not be looked up now; -EINVAL: a bad port; or the
+ * system's error, of connecting the last one.  All addresses of a name are tried, a quarter of a second apart (RFC
+ * 8305).  The deadline covers the look-up, which goes on in memory of its own when it is given up; the runtime does not
+ * stop before it has ended. */
 WEFT_API int weft_tcp_listen(const char *host, const char *port, int backlog);
 WEFT_API int weft_tcp_connect(const char *host, const char *port, weft_time deadline);
 
-/* Runs fn(arg), which may block its thread, off the workers, and waits for its end however long: its result, or
- * -EAGAIN when no thread can be had.  256 run at once, more queue; files and names have threads of their own.  The
- * task's root goes on meanwhile.  In a plain thread: a call. */
+/* Runs fn(arg), which may block its thread, off the workers, and waits for its end however long, cancelled or not: its
+ * result, or -EAGAIN when no thread can be had, -EINVAL for a NULL fn.  256 run at once, more queue; files and names
+ * have threads of their own.  The task's root goes on meanwhile.  In a plain thread: a call. */
 WEFT_API int weft_blocking(weft_fn *fn, void *arg);
+
 /* ---- generators --------------------------------------------------------- */
 
 /* A coroutine that its holder resumes by hand: a function that stops in the middle to hand out a
@@ -520,7 +527,7 @@ WEFT_API int weft_gen_throw(weft_gen *gen, int error, void **value);
  * not begun ends without having run. */
 WEFT_API int weft_gen_close(weft_gen *gen);
 
-/* Whether it has ended.  Any thread, also while it runs. */
+/* Whether it has ended; true for NULL.  Any thread, also while it runs. */
 WEFT_API bool weft_gen_done(const weft_gen *gen);
 
 /* Its result; -EAGAIN while it has not ended; -ECANCELED if it ended without having begun. */
@@ -566,8 +573,9 @@ struct weft_stats {
     uint64_t blocking_threads; /* that run them, or are kept for the next one */
 };
 
-/* Of the calling task's runtime, no further than ->size says.  -EPERM in a
- * plain thread, -EINVAL for NULL or a size of less than the size field. */
+/* Fills *stats, as far as stats->size says, with the counts of the calling
+ * task's runtime.  0; -EPERM in a plain thread, -EINVAL for NULL or a size of
+ * less than the size field. */
 #if defined(__cplusplus) && defined(__GNUC__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wshadow" /* g++: the struct of this name has a constructor */
