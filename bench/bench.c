@@ -112,13 +112,18 @@ static int64_t now_ns(clockid_t clock)
     return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
 }
 
+int64_t bench_now(void)
+{
+    return now_ns(CLOCK_MONOTONIC);
+}
+
 static int timed(void *arg)
 {
     struct series *series = arg;
-    int64_t        busy = now_ns(CLOCK_PROCESS_CPUTIME_ID), begin = now_ns(CLOCK_MONOTONIC);
+    int64_t        busy = now_ns(CLOCK_PROCESS_CPUTIME_ID), begin = bench_now();
     int            result = series->side->run(series->side->arg);
 
-    series->taken = now_ns(CLOCK_MONOTONIC) - begin;
+    series->taken = bench_now() - begin;
     series->busy = now_ns(CLOCK_PROCESS_CPUTIME_ID) - busy;
     return result;
 }
@@ -133,7 +138,7 @@ static double run_once(struct series *series, const char *what)
     return (double)series->taken / series->side->count;
 }
 
-static int ascending(const void *left, const void *right)
+int bench_ascending(const void *left, const void *right)
 {
     double a = *(const double *)left, b = *(const double *)right;
     return (a > b) - (a < b);
@@ -154,7 +159,7 @@ static void take_turns(struct series *series, size_t count, const char *what)
             next->ns[rep] = run_once(next, what);
             next->cpus += (double)next->busy / (double)next->taken / bench_options.reps;
         }
-    for (size_t i = 0; i < count; i++) qsort(series[i].ns, (size_t)bench_options.reps, sizeof(double), ascending);
+    for (size_t i = 0; i < count; i++) qsort(series[i].ns, (size_t)bench_options.reps, sizeof(double), bench_ascending);
 }
 
 /* ---- printing ----------------------------------------------------------- */

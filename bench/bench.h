@@ -59,6 +59,12 @@ void bench_value(const char *what, double value, const char *unit);
 /* Says why and ends the program with status 1. */
 _Noreturn void bench_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* CLOCK_MONOTONIC in nanoseconds, for what has no runtime. */
+int64_t bench_now(void);
+
+/* For qsort: doubles, the least first. */
+int bench_ascending(const void *left, const void *right);
+
 /* A thread of a twin, in the caller's storage, as weft_spawn and weft_await have a task: join returns what fn
  * did.  Where no thread is to be had the program ends with status 1. */
 struct bench_thread {

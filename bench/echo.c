@@ -98,13 +98,6 @@ struct echo {
 
 static int server_cpu, load_cpu;
 
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
 static void pin(int cpu)
 {
     cpu_set_t set;
@@ -189,7 +182,7 @@ static void send_next(struct connection *c)
     for (int i = 0; i < MESSAGE / 8; i++) c->sent[i] = (number + (uint64_t)i) * UINT64_C(0x9e3779b97f4a7c15);
     c->left--;
     c->got = 0;
-    c->began = now_ns();
+    c->began = bench_now();
     if (send(c->client, c->sent, MESSAGE, 0) != MESSAGE) bench_fail("the load cannot send: %s", strerror(errno));
 }
 
@@ -214,7 +207,7 @@ static int load(void *arg)
             c->got += (size_t)got;
             if (c->got < MESSAGE) continue;
             if (memcmp(c->sent, c->received, MESSAGE) != 0) e->wrong++;
-            e->latencies[answered++] = (double)(now_ns() - c->began);
+            e->latencies[answered++] = (double)(bench_now() - c->began);
             if (c->left > 0) send_next(c);
         }
     }
@@ -325,12 +318,6 @@ static int run_tasks(void *arg)
 
 /* ---- judging ----------------------------------------------------------------- */
 
-static int ascending(const void *left, const void *right)
-{
-    double a = *(const double *)left, b = *(const double *)right;
-    return (a > b) - (a < b);
-}
-
 static int judge(void *arg)
 {
     struct echo *e = arg;
@@ -338,7 +325,7 @@ static int judge(void *arg)
     int          rep = e->runs - 2;
 
     if (e->wrong || rep < 0) return e->wrong ? 1 : 0;
-    qsort(e->latencies, count, sizeof(double), ascending);
+    qsort(e->latencies, count, sizeof(double), bench_ascending);
     e->figures[P50][rep] = e->latencies[count / 2] / 1e3;
     e->figures[P99][rep] = e->latencies[count - 1 - count / 100] / 1e3;
     e->figures[P999][rep] = e->latencies[count - 1 - count / 1000] / 1e3;
@@ -360,7 +347,7 @@ static void print(const char *name, struct echo *e)
     /* The system counts processor time in ticks: only many runs together say something. */
     for (int i = 0; i < FIGURES; i++) {
         double *each = e->figures[i], figure = 0;
-        qsort(each, (size_t)bench_options.reps, sizeof(double), ascending);
+        qsort(each, (size_t)bench_options.reps, sizeof(double), bench_ascending);
         for (int rep = 0; rep < bench_options.reps; rep++) figure += each[rep] / bench_options.reps;
         if (i >= P50) figure = each[bench_options.reps / 2];
         snprintf(text, sizeof text, "%d, %s: %s", e->count, name, what[i][0]);

@@ -8,16 +8,10 @@
  * one that is made anew for every few of them.
  */
 #include "bench.h"
+#include "jump.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-/* Boost.Context's own, by their C symbols. */
-struct transfer {
-    void *context, *data;
-};
-struct transfer jump_fcontext(void *to, void *data);
-void           *make_fcontext(void *stack_top, size_t size, void (*entry)(struct transfer));
 
 static long count; /* of the numbers */
 

@@ -5,8 +5,6 @@
  */
 #include "bench.h"
 
-#include <pthread.h>
-
 static long times;
 
 /* What the task or the thread does: it says that it was there. */
@@ -16,20 +14,14 @@ static int count_one(void *arg)
     return 0;
 }
 
-static void *count_one_thread(void *arg)
-{
-    count_one(arg);
-    return NULL;
-}
-
 static int run_threads(void *arg)
 {
     long there = 0;
     (void)arg;
     for (long i = 0; i < times; i++) {
-        pthread_t thread;
-        if (pthread_create(&thread, NULL, count_one_thread, &there)) return 1;
-        pthread_join(thread, NULL);
+        struct bench_thread thread;
+        bench_thread_start(&thread, count_one, &there);
+        bench_thread_join(&thread);
     }
     return there != times;
 }

@@ -9,13 +9,7 @@
  */
 #include "bench.h"
 #include "context.h"
-
-/* Boost.Context's own, by their C symbols. */
-struct transfer {
-    void *context, *data;
-};
-struct transfer jump_fcontext(void *to, void *data);
-void           *make_fcontext(void *stack_top, size_t size, void (*entry)(struct transfer));
+#include "jump.h"
 
 static long turns;
 static char stack[64 * 1024] __attribute__((aligned(64)));

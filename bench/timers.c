@@ -7,6 +7,7 @@
  * is as punctual as a thread can be.
  */
 #include "bench.h"
+#include "peers/common/work.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,30 +26,19 @@ struct lateness {
     double      half, most99, most; /* microseconds */
 };
 
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
 static int ascending(const void *left, const void *right)
 {
     weft_time a = *(const weft_time *)left, b = *(const weft_time *)right;
     return (a > b) - (a < b);
 }
 
-/* As many as there are, evenly distributed, and the same in every program. */
+/* The same in every program that is compared (bench/peers). */
 static void draw_durations(void)
 {
-    uint64_t state = 88172645463325252;
+    uint64_t state = WORK_SEED;
     for (long i = 0; i < count; i++) {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
         sleepers[i].late = WEFT_NEVER;
-        sleepers[i].duration = WEFT_MS + (weft_time)(state % (uint64_t)(99 * WEFT_MS));
-        sorted[i] = sleepers[i].duration;
+        sorted[i] = sleepers[i].duration = work_duration(&state);
     }
     qsort(sorted, (size_t)count, sizeof(*sorted), ascending);
 }
@@ -75,13 +65,13 @@ static int run_tasks(void *arg)
 
 static int run_thread(void *arg)
 {
-    int64_t begin = now_ns(), now = begin;
+    int64_t begin = bench_now(), now = begin;
     (void)arg;
     for (long i = 0; i < count; i++) {
         int64_t         until = begin + sorted[i];
         struct timespec moment = {.tv_sec = until / 1000000000, .tv_nsec = until % 1000000000};
-        for (; now < until; now = now_ns()) clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &moment, NULL);
-        now = now_ns();
+        for (; now < until; now = bench_now()) clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &moment, NULL);
+        now = bench_now();
         sleepers[i].late = now - until;
     }
     return 0;

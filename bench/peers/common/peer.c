@@ -87,7 +87,7 @@ void peer_measure(uint64_t (*work)(void))
     peer_print((double)taken / (double)runs, check);
 }
 
-static int ascending(const void *left, const void *right)
+int peer_ascending(const void *left, const void *right)
 {
     int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
     return (a > b) - (a < b);
@@ -95,7 +95,7 @@ static int ascending(const void *left, const void *right)
 
 void peer_print_timers(double ns, int64_t *late, long count)
 {
-    qsort(late, (size_t)count, sizeof *late, ascending);
+    qsort(late, (size_t)count, sizeof *late, peer_ascending);
     long early = 0;
     while (early < count && late[early] < 0) early++;
     printf("%.1f %ld %lld %lld\n", ns, count - early, (long long)late[count / 2], (long long)late[count / 100 * 99]);

@@ -44,7 +44,11 @@ void peer_print(double figure, uint64_t check);
  * how many were not early.  `late` is sorted. */
 void peer_print_timers(double ns, int64_t *late, long count);
 
+/* CLOCK_MONOTONIC in nanoseconds. */
 int64_t peer_now(void);
+
+/* For qsort: int64_t, the least first. */
+int peer_ascending(const void *left, const void *right);
 
 /* Bytes of this process that are resident. */
 double peer_resident(void);

@@ -3,6 +3,7 @@
  * One thread does all.  Whoever adds a scheduler, a queue or a thread is measured by what that costs.
  */
 #define _GNU_SOURCE
+#include "../../jump.h"
 #include "../../uts_tree.h"
 #include "../common/peer.h"
 #include "../common/work.h"
@@ -165,12 +166,6 @@ static void sort(void)
 
 /* ---- contexts ------------------------------------------------------------------ */
 
-struct transfer {
-    void *from, *data;
-};
-extern struct transfer jump_fcontext(void *to, void *data);
-extern void           *make_fcontext(void *top, size_t size, void (*fn)(struct transfer));
-
 /* On stacks whose tops do not all meet in the same cache sets. */
 static void *context(int i, void (*fn)(struct transfer))
 {
@@ -190,12 +185,12 @@ static struct {
 static void take_turns(struct transfer by)
 {
     int me = turns.now;
-    if (me == 0) turns.home = by.from;
-    else turns.ring[me - 1] = by.from;
+    if (me == 0) turns.home = by.context;
+    else turns.ring[me - 1] = by.context;
     while (turns.left-- > 0) {
         turns.now = me + 1 == MEMBERS ? 0 : me + 1;
         by = jump_fcontext(turns.ring[turns.now], NULL);
-        turns.ring[me == 0 ? MEMBERS - 1 : me - 1] = by.from;
+        turns.ring[me == 0 ? MEMBERS - 1 : me - 1] = by.context;
     }
     jump_fcontext(turns.home, NULL);
     abort();
@@ -219,7 +214,7 @@ static void pong(struct transfer by)
 {
     for (;;) {
         ++*(long *)by.data;
-        by = jump_fcontext(by.from, by.data);
+        by = jump_fcontext(by.context, by.data);
     }
 }
 
@@ -227,7 +222,7 @@ static uint64_t pingpong_work(void)
 {
     long  ball = 0;
     void *other = context(0, pong);
-    for (long i = 0; i < peer_size; i++) other = jump_fcontext(other, &ball).from;
+    for (long i = 0; i < peer_size; i++) other = jump_fcontext(other, &ball).context;
     return (uint64_t)ball;
 }
 
@@ -246,9 +241,9 @@ static void fill(struct transfer by)
 {
     for (long i = 0; i < peer_size; i++) {
         ring.items[ring.filled++] = (int)i;
-        if (ring.filled == SLOTS) by = jump_fcontext(by.from, NULL);
+        if (ring.filled == SLOTS) by = jump_fcontext(by.context, NULL);
     }
-    jump_fcontext(by.from, NULL);
+    jump_fcontext(by.context, NULL);
     abort();
 }
 
@@ -257,7 +252,7 @@ static uint64_t chan_work(void)
     void    *filler = context(0, fill);
     uint64_t sum = 0;
     for (long got = 0; got < peer_size;) {
-        filler = jump_fcontext(filler, NULL).from;
+        filler = jump_fcontext(filler, NULL).context;
         for (long i = 0; i < ring.filled; i++) sum += (uint64_t)ring.items[i];
         got += ring.filled;
         ring.filled = 0;
@@ -292,12 +287,6 @@ static void mutex(void)
 
 /* ---- time, sockets, files --------------------------------------------------------- */
 
-static int ascending(const void *left, const void *right)
-{
-    int64_t a = *(const int64_t *)left, b = *(const int64_t *)right;
-    return (a > b) - (a < b);
-}
-
 /* One thread that goes through the moments, sorted beforehand, all counted from the start. */
 static void timers(void)
 {
@@ -306,7 +295,7 @@ static void timers(void)
     int64_t *late = calloc((size_t)peer_size, sizeof *late);
     if (!durations || !late) peer_fail("no memory");
     for (long i = 0; i < peer_size; i++) durations[i] = work_duration(&state);
-    qsort(durations, (size_t)peer_size, sizeof *durations, ascending);
+    qsort(durations, (size_t)peer_size, sizeof *durations, peer_ascending);
     int64_t begin = peer_now(), now = begin;
     for (long i = 0; i < peer_size; i++) {
         int64_t         until = begin + durations[i];
