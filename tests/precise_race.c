@@ -6,6 +6,7 @@
  * Of two accesses at the very same moment the sanitizer may miss one, as it does between plain threads.  So many places
  * are raced for, one after the other.
  */
+#include "support_chan.h"
 #include "support_io.h"
 
 #include <stdio.h>
@@ -35,14 +36,6 @@ static int yield_once(void *arg)
     (void)arg;
     weft_yield();
     return 0;
-}
-
-static weft_chan *make_ints(size_t capacity)
-{
-    weft_chan *chan = NULL;
-
-    if (weft_chan_create(&chan, sizeof(int), capacity) != 0 || !chan) abort();
-    return chan;
 }
 
 /* ---- tasks ---------------------------------------------------------------- */
@@ -186,7 +179,7 @@ static int receive_then_count(void *arg)
 
 static int write_after_send(size_t capacity)
 {
-    weft_chan *chan = make_ints(capacity);
+    weft_chan *chan = test_make_ints(capacity);
     weft_task  task;
 
     weft_spawn(&task, receive_then_count, chan);
@@ -225,7 +218,7 @@ static int receive_some(void *arg)
 /* Two receivers of a full channel: each is ordered after the senders, not after the other receiver. */
 static int receivers_that_share(void *arg)
 {
-    weft_chan *chan = make_ints(2);
+    weft_chan *chan = test_make_ints(2);
     weft_task  tasks[2];
 
     (void)arg;
@@ -250,7 +243,7 @@ static int send_count_send(void *arg)
 
 static int receiver_of_the_first(void *arg)
 {
-    weft_chan *chan = make_ints(2);
+    weft_chan *chan = test_make_ints(2);
     weft_task  task;
     int        element;
 
@@ -274,7 +267,7 @@ static int receive_into_shared(void *arg)
 
 static int into_one_place(void *arg)
 {
-    weft_chan *chan = make_ints(2);
+    weft_chan *chan = test_make_ints(2);
     weft_task  tasks[2];
 
     (void)arg;
@@ -298,7 +291,7 @@ static int select_and_count(void *arg)
 
 static int write_after_send_to_a_select(void *arg)
 {
-    weft_chan *chans[2] = {make_ints(0), make_ints(1)};
+    weft_chan *chans[2] = {test_make_ints(0), test_make_ints(1)};
     weft_task  task;
 
     (void)arg;

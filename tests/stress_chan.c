@@ -4,7 +4,7 @@
  * there, what was not sent is never seen, and one receiver sees one sender's
  * elements in their order.
  */
-#include "support.h"
+#include "support_chan.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +16,7 @@ struct item {
 
 static weft_chan *make_items(size_t capacity)
 {
-    weft_chan *chan = NULL;
-
-    if (weft_chan_create(&chan, sizeof(struct item), capacity) != 0 || !chan) abort();
-    return chan;
+    return test_make_chan(sizeof(struct item), capacity);
 }
 
 /* For good, a mere try, too late, or soon. */

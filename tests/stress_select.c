@@ -3,20 +3,11 @@
  * What holds in every order of events: each call performs the one case that it
  * names, or none; what was sent is received once or still there.
  */
-#include "support.h"
+#include "support_chan.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum { CHANS = 4, MOST_CASES = 8, NOBODY = -1 };
-
-static weft_chan *make_ints(size_t capacity)
-{
-    weft_chan *chan = NULL;
-
-    if (weft_chan_create(&chan, sizeof(int), capacity) != 0 || !chan) abort();
-    return chan;
-}
 
 /* What all have sent and received, as sums of numbers that are each sent once. */
 struct account {
@@ -103,7 +94,7 @@ static int cross(void *arg)
             struct crossing crossing = {.each = (unsigned)test_scale(threads ? 2000 : 10000)};
             struct party    parties[PARTIES];
             test_side       sides[PARTIES];
-            for (int i = 0; i < CHANS; i++) crossing.chans[i] = make_ints(capacity);
+            for (int i = 0; i < CHANS; i++) crossing.chans[i] = test_make_ints(capacity);
             for (unsigned i = 0; i < PARTIES; i++) {
                 parties[i] = (struct party){&crossing, i / 2, i % 2};
                 test_side_start(&sides[i], threads && i < 4, cross_all, &parties[i]);
@@ -196,7 +187,7 @@ static int weave(void *arg)
 
 static void make_mesh(struct mesh *mesh)
 {
-    for (size_t i = 0; i < CHANS; i++) mesh->chans[i] = make_ints(i / 2); /* 0, 0, 1, 1 */
+    for (size_t i = 0; i < CHANS; i++) mesh->chans[i] = test_make_ints(i / 2); /* 0, 0, 1, 1 */
 }
 
 static void end_mesh(struct mesh *mesh)

@@ -3,18 +3,10 @@
  * What holds in every order of events: who is told that time is up is not told
  * so early, and then nothing else has happened to him; who is told otherwise hears no more of it.
  */
-#include "support.h"
+#include "support_chan.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-static weft_chan *make_ints(size_t capacity)
-{
-    weft_chan *chan = NULL;
-
-    if (weft_chan_create(&chan, sizeof(int), capacity) != 0 || !chan) abort();
-    return chan;
-}
 
 static weft_time soon(uint32_t *chance)
 {
@@ -52,7 +44,7 @@ static int duel(void *arg)
     const bool thread = *(const bool *)arg;
 
     for (size_t capacity = 0; capacity <= 1; capacity++) {
-        struct duel duel = {.chan = make_ints(capacity), .rounds = test_scale(20000), .chance = 5};
+        struct duel duel = {.chan = test_make_ints(capacity), .rounds = test_scale(20000), .chance = 5};
         uint32_t    chance = 7;
         size_t      received = 0;
         test_side   side;
@@ -197,7 +189,7 @@ static void tell(struct verdict *verdict, int reason)
 static int hear_reason(void *arg)
 {
     struct verdict *verdict = *(struct verdict **)arg;
-    weft_chan      *chan = make_ints(0);
+    weft_chan      *chan = test_make_ints(0);
     int             value;
 
     tell(verdict, weft_recv(chan, &value, WEFT_NEVER));

@@ -1,5 +1,5 @@
 /* test_chan.c - what goes into a channel comes out once, whole and in order, or not at all */
-#include "support.h"
+#include "support_chan.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,24 +8,6 @@
 
 static const size_t    capacities[] = {0, 1, 128};
 static const weft_time passed[] = {1, 1000, -1, INT64_MIN};
-
-static weft_chan *make(size_t size, size_t capacity)
-{
-    weft_chan *chan = NULL;
-
-    if (weft_chan_create(&chan, size, capacity) != 0 || !chan) abort();
-    return chan;
-}
-
-static weft_chan *make_ints(size_t capacity)
-{
-    return make(sizeof(int), capacity);
-}
-
-static int send_int(weft_chan *chan, int value, weft_time deadline)
-{
-    return weft_send(chan, &value, deadline);
-}
 
 /* What is received when nothing is. */
 #define NOTHING (-12345)
@@ -48,7 +30,7 @@ static int call_badly(void *arg)
 {
     const weft_time times[] = {0, 1, WEFT_NEVER};
     const size_t    wrong[] = {0, 1, 3, 5, 8, SIZE_MAX};
-    weft_chan      *chan = make_ints(1);
+    weft_chan      *chan = test_make_ints(1);
     char            bytes[16] = {0};
 
     (void)arg;
@@ -68,12 +50,12 @@ static int call_badly(void *arg)
             task_check(weft_chan_recv(chan, NULL, 8, times[i]) == -EMSGSIZE);
         }
         task_check(weft_chan_len(chan) == (size_t)full);
-        if (!full) task_check(send_int(chan, 7, 0) == 0);
+        if (!full) task_check(test_send_int(chan, 7, 0) == 0);
     }
     task_check(recv_int(chan, 0) == 7);
     weft_chan_destroy(chan);
 
-    chan = make(0, 1);
+    chan = test_make_chan(0, 1);
     task_check(weft_chan_send(chan, bytes, 1, 0) == -EMSGSIZE);
     task_check(weft_chan_recv(chan, bytes, 1, 0) == -EMSGSIZE);
     task_check(weft_chan_len(chan) == 0);
@@ -173,7 +155,7 @@ static int stream_all(void *arg)
     for (size_t i = 0; i < TEST_LENGTH(sizes); i++)
         for (size_t j = 0; j < TEST_LENGTH(capacities); j++)
             for (int sends = 0; sends <= 1; sends++) {
-                struct stream stream = {make(sizes[i], capacities[j]), sizes[i], sizes[i] > 4096 ? 4 : 300};
+                struct stream stream = {test_make_chan(sizes[i], capacities[j]), sizes[i], sizes[i] > 4096 ? 4 : 300};
                 test_side     side;
                 test_side_start(&side, thread, sends ? recv_stream : send_stream, &stream);
                 (sends ? send_stream : recv_stream)(&stream);
@@ -197,7 +179,7 @@ static int stream_unaligned(void *arg)
     (void)arg;
     for (size_t size = 2; size <= 32; size += size < 8 ? 1 : 8)
         for (size_t capacity = 0; capacity <= 2; capacity += 2) {
-            weft_chan    *chan = make(size, capacity);
+            weft_chan    *chan = test_make_chan(size, capacity);
             unsigned char from[64], into[64];
             test_side     side;
             struct stream stream = {chan, size, 8};
@@ -235,12 +217,12 @@ static int try_at_random(void *arg)
 
     (void)arg;
     for (unsigned capacity = 1; capacity <= 9; capacity++) {
-        weft_chan *chan = make_ints((size_t)capacity);
+        weft_chan *chan = test_make_ints((size_t)capacity);
         int        sent = 0, received = 0;
         for (size_t step = 0; step < test_scale(5000); step++) {
             if (test_random(&chance) % 2) {
                 bool room = sent - received < (int)capacity;
-                task_check(send_int(chan, sent, 0) == (room ? 0 : -EAGAIN));
+                task_check(test_send_int(chan, sent, 0) == (room ? 0 : -EAGAIN));
                 sent += room;
             } else {
                 task_check(recv_int(chan, 0) == (received < sent ? received : -EAGAIN));
@@ -264,10 +246,10 @@ static int fill_and_empty(void *arg)
     (void)arg;
     for (size_t i = 0; i < TEST_LENGTH(capacities); i++) {
         int        capacity = (int)capacities[i];
-        weft_chan *chan = make_ints(capacities[i]);
-        for (int n = 0; n < capacity; n++) task_check(send_int(chan, n, WEFT_NEVER) == 0);
+        weft_chan *chan = test_make_ints(capacities[i]);
+        for (int n = 0; n < capacity; n++) task_check(test_send_int(chan, n, WEFT_NEVER) == 0);
         task_check(weft_chan_len(chan) == capacities[i]);
-        task_check(send_int(chan, 0, 0) == -EAGAIN);
+        task_check(test_send_int(chan, 0, 0) == -EAGAIN);
         for (int n = 0; n < capacity; n++) task_check(recv_int(chan, WEFT_NEVER) == n);
         task_check(weft_chan_len(chan) == 0);
         task_check(recv_int(chan, 0) == -EAGAIN);
@@ -296,7 +278,7 @@ static int drop(void *arg)
     (void)arg;
     for (size_t i = 0; i < TEST_LENGTH(capacities); i++)
         for (int sends = 0; sends <= 1; sends++) {
-            struct stream stream = {make(24, capacities[i]), 24, 300};
+            struct stream stream = {test_make_chan(24, capacities[i]), 24, 300};
             test_side     side;
             test_side_start(&side, false, sends ? drop_stream : send_stream, &stream);
             (sends ? send_stream : drop_stream)(&stream);
@@ -315,7 +297,7 @@ static void null_drops_what_is_received(void **state)
 
 static int count_tokens(void *arg)
 {
-    weft_chan *chan = make(0, 3);
+    weft_chan *chan = test_make_chan(0, 3);
     char       byte = 'x';
 
     (void)arg;
@@ -372,8 +354,8 @@ static int read_letters(void *arg)
     const bool thread = *(const bool *)arg;
 
     for (size_t c = 0; c < TEST_LENGTH(capacities); c++) {
-        weft_chan    *chan = make(sizeof(struct letter *), capacities[c]);
-        struct ledger ledger = {make_ints(capacities[c]), 0};
+        weft_chan    *chan = test_make_chan(sizeof(struct letter *), capacities[c]);
+        struct ledger ledger = {test_make_ints(capacities[c]), 0};
         test_side     side;
         test_side_start(&side, thread, write_letters, chan);
         for (int i = 0; i < 200; i++) {
@@ -405,7 +387,7 @@ static void what_came_before_is_seen(void **state)
 
 static int op_send(weft_chan *chan, weft_time deadline)
 {
-    return send_int(chan, 5, deadline);
+    return test_send_int(chan, 5, deadline);
 }
 
 static int op_drop(weft_chan *chan, weft_time deadline)
@@ -435,10 +417,10 @@ static int give_up(void *arg)
 {
     (void)arg;
     for (size_t i = 0; i < TEST_LENGTH(capacities); i++) {
-        weft_chan *chan = make_ints(capacities[i]);
+        weft_chan *chan = test_make_ints(capacities[i]);
         check_gives_up(recv_int, chan);
         check_gives_up(op_drop, chan);
-        for (size_t n = 0; n < capacities[i]; n++) task_check(send_int(chan, 1, 0) == 0);
+        for (size_t n = 0; n < capacities[i]; n++) task_check(test_send_int(chan, 1, 0) == 0);
         check_gives_up(op_send, chan);
         weft_chan_destroy(chan);
     }
@@ -458,7 +440,7 @@ static int wait_to_recv(void *arg)
 
 static int wait_to_send(void *arg)
 {
-    return send_int(arg, 5, WEFT_NEVER);
+    return test_send_int(arg, 5, WEFT_NEVER);
 }
 
 /* With a side that waits, or soon will. */
@@ -467,16 +449,16 @@ static int meet_late(void *arg)
     const bool thread = *(const bool *)arg;
 
     for (size_t i = 0; i < TEST_LENGTH(passed); i++) {
-        weft_chan *chan = make_ints(0);
+        weft_chan *chan = test_make_ints(0);
         test_side  side;
         int        result;
 
         test_side_start(&side, thread, wait_to_recv, chan);
-        task_until((result = send_int(chan, 6, passed[i])) != -ETIMEDOUT);
+        task_until((result = test_send_int(chan, 6, passed[i])) != -ETIMEDOUT);
         task_check(result == 0);
         task_check(test_side_end(&side) == 6);
         test_side_start(&side, thread, wait_to_recv, chan);
-        task_until((result = send_int(chan, 7, 0)) != -EAGAIN);
+        task_until((result = test_send_int(chan, 7, 0)) != -EAGAIN);
         task_check(result == 0);
         task_check(test_side_end(&side) == 7);
 
@@ -497,12 +479,12 @@ static int do_late(void *arg)
 {
     (void)arg;
     for (size_t i = 0; i < TEST_LENGTH(passed); i++) {
-        weft_chan *chan = make_ints(2);
-        task_check(send_int(chan, 1, passed[i]) == 0);
-        task_check(send_int(chan, 2, passed[i]) == 0);
+        weft_chan *chan = test_make_ints(2);
+        task_check(test_send_int(chan, 1, passed[i]) == 0);
+        task_check(test_send_int(chan, 2, passed[i]) == 0);
         task_check(recv_int(chan, passed[i]) == 1);
         task_check(weft_chan_close(chan) == 0);
-        task_check(send_int(chan, 2, passed[i]) == -EPIPE);
+        task_check(test_send_int(chan, 2, passed[i]) == -EPIPE);
         task_check(recv_int(chan, passed[i]) == 2);
         task_check(recv_int(chan, passed[i]) == -EPIPE);
         weft_chan_destroy(chan);
@@ -529,10 +511,10 @@ static int meet_early(void *arg)
     const bool thread = *(const bool *)arg;
 
     for (int i = 0; i < 100; i++) {
-        weft_chan *chan = make_ints(0);
+        weft_chan *chan = test_make_ints(0);
         test_side  side;
         test_side_start(&side, thread, recv_by, chan);
-        task_check(send_int(chan, i, weft_now() + HOUR) == 0);
+        task_check(test_send_int(chan, i, weft_now() + HOUR) == 0);
         task_check(test_side_end(&side) == i);
         weft_chan_destroy(chan);
     }
@@ -557,25 +539,25 @@ static int give_back(void *arg)
 static void check_cancelled(int reason)
 {
     const weft_time times[] = {0, 1, -1, weft_now(), weft_now() + HOUR, WEFT_NEVER};
-    weft_chan      *empty = make_ints(1);
-    weft_chan      *full = make_ints(1);
-    weft_chan      *nobody = make_ints(0);
-    weft_chan      *closed = make_ints(1);
+    weft_chan      *empty = test_make_ints(1);
+    weft_chan      *full = test_make_ints(1);
+    weft_chan      *nobody = test_make_ints(0);
+    weft_chan      *closed = test_make_ints(1);
 
-    task_check(send_int(full, 3, 0) == 0);
+    task_check(test_send_int(full, 3, 0) == 0);
     weft_chan_close(closed);
     for (size_t i = 0; i < TEST_LENGTH(times); i++) {
         task_check(weft_check() == reason);
         task_check(recv_int(empty, times[i]) == reason);
-        task_check(send_int(full, 9, times[i]) == reason);
+        task_check(test_send_int(full, 9, times[i]) == reason);
         task_check(recv_int(nobody, times[i]) == reason);
-        task_check(send_int(nobody, 9, times[i]) == reason);
+        task_check(test_send_int(nobody, 9, times[i]) == reason);
         /* What can be done at once is done. */
-        task_check(send_int(empty, 4, times[i]) == 0);
+        task_check(test_send_int(empty, 4, times[i]) == 0);
         task_check(recv_int(empty, times[i]) == 4);
         task_check(recv_int(full, times[i]) == 3);
-        task_check(send_int(full, 3, times[i]) == 0);
-        task_check(send_int(closed, 9, times[i]) == -EPIPE);
+        task_check(test_send_int(full, 3, times[i]) == 0);
+        task_check(test_send_int(closed, 9, times[i]) == -EPIPE);
         task_check(recv_int(closed, times[i]) == -EPIPE);
     }
     task_check(weft_chan_len(empty) == 0);
@@ -624,7 +606,7 @@ static int be_cancelled(void *arg)
     task_check(weft_await(&task) == 0);
 
     /* It was the scope's, and is over. */
-    weft_chan *chan = make_ints(0);
+    weft_chan *chan = test_make_ints(0);
     task_check(recv_int(chan, 0) == -EAGAIN);
     task_check(recv_int(chan, 1) == -ETIMEDOUT);
     weft_chan_destroy(chan);
@@ -654,7 +636,7 @@ static int send_value(void *arg)
 {
     struct waiting *self = arg;
 
-    self->result = send_int(self->chan, self->value, WEFT_NEVER);
+    self->result = test_send_int(self->chan, self->value, WEFT_NEVER);
     return 0;
 }
 
@@ -681,13 +663,13 @@ static int serve_in_order(void *arg)
 {
     (void)arg;
     for (size_t capacity = 0; capacity <= 3; capacity++) {
-        weft_chan     *chan = make_ints(capacity);
+        weft_chan     *chan = test_make_ints(capacity);
         weft_task      tasks[WAITERS];
         struct waiting waits[WAITERS];
 
         start_waiters(tasks, waits, recv_value, chan);
         for (int i = 0; i < WAITERS; i++) {
-            task_check(send_int(chan, 100 + i, 0) == 0);
+            task_check(test_send_int(chan, 100 + i, 0) == 0);
             task_check(weft_chan_len(chan) == 0);
         }
         for (int i = 0; i < WAITERS; i++) {
@@ -695,7 +677,7 @@ static int serve_in_order(void *arg)
             task_check(waits[i].result == 100 + i);
         }
 
-        for (size_t i = 0; i < capacity; i++) task_check(send_int(chan, -1 - (int)i, 0) == 0);
+        for (size_t i = 0; i < capacity; i++) task_check(test_send_int(chan, -1 - (int)i, 0) == 0);
         start_waiters(tasks, waits, send_value, chan);
         task_check(weft_chan_len(chan) == capacity);
         for (size_t i = 0; i < capacity; i++) task_check(recv_int(chan, 0) == -1 - (int)i);
@@ -724,7 +706,7 @@ static int cancel_waiters(void *arg)
     (void)arg;
     for (size_t capacity = 0; capacity <= 2; capacity++)
         for (int leave = 0; leave <= WAITERS; leave++) {
-            weft_chan     *chan = make_ints(capacity);
+            weft_chan     *chan = test_make_ints(capacity);
             weft_task      tasks[WAITERS];
             struct waiting waits[WAITERS];
             bool           left[WAITERS] = {false};
@@ -738,13 +720,13 @@ static int cancel_waiters(void *arg)
             }
             for (int i = 0; i < WAITERS; i++) {
                 if (left[i]) continue;
-                task_check(send_int(chan, 100 + i, 0) == 0);
+                task_check(test_send_int(chan, 100 + i, 0) == 0);
                 weft_await(&tasks[i]);
                 task_check(waits[i].result == 100 + i);
             }
             task_check(recv_int(chan, 0) == -EAGAIN);
 
-            for (size_t i = 0; i < capacity; i++) task_check(send_int(chan, 50, 0) == 0);
+            for (size_t i = 0; i < capacity; i++) task_check(test_send_int(chan, 50, 0) == 0);
             start_waiters(tasks, waits, send_value, chan);
             for (int i = 0; i < leave; i++) {
                 weft_cancel(&tasks[leaving[i]]);
@@ -775,16 +757,16 @@ static int close_twice(void *arg)
     (void)arg;
     for (size_t i = 0; i < TEST_LENGTH(capacities); i++) {
         const weft_time times[] = {0, 1, weft_now() + HOUR, WEFT_NEVER};
-        weft_chan      *chan = make_ints(capacities[i]);
+        weft_chan      *chan = test_make_ints(capacities[i]);
         int             count = (int)capacities[i];
-        for (int n = 0; n < count; n++) task_check(send_int(chan, n, 0) == 0);
+        for (int n = 0; n < count; n++) task_check(test_send_int(chan, n, 0) == 0);
         task_check(weft_chan_close(chan) == 0);
         task_check(weft_chan_close(chan) == -EPIPE);
-        for (size_t t = 0; t < TEST_LENGTH(times); t++) task_check(send_int(chan, 1, times[t]) == -EPIPE);
+        for (size_t t = 0; t < TEST_LENGTH(times); t++) task_check(test_send_int(chan, 1, times[t]) == -EPIPE);
         task_check(weft_chan_len(chan) == capacities[i]);
         for (int n = 0; n < count; n++) {
             task_check(recv_int(chan, times[n % 4]) == n);
-            task_check(send_int(chan, 1, 0) == -EPIPE);
+            task_check(test_send_int(chan, 1, 0) == -EPIPE);
         }
         for (size_t t = 0; t < TEST_LENGTH(times); t++) {
             task_check(recv_int(chan, times[t]) == -EPIPE);
@@ -811,15 +793,15 @@ static int close_on_all(void *arg)
     (void)arg;
     for (unsigned round = 0; round < 60; round++)
         for (size_t capacity = 0; capacity <= 3; capacity += 3) {
-            weft_chan *chan = make_ints(capacity);
+            weft_chan *chan = test_make_ints(capacity);
             for (int i = 0; i < SIDES; i++) test_side_start(&sides[i], i % 3 == 2, wait_to_recv, chan);
             for (unsigned i = 0; i < round; i++) weft_yield();
             task_check(weft_chan_close(chan) == 0);
             for (int i = 0; i < SIDES; i++) task_check(test_side_end(&sides[i]) == -EPIPE);
             weft_chan_destroy(chan);
 
-            chan = make_ints(capacity);
-            for (size_t i = 0; i < capacity; i++) task_check(send_int(chan, (int)i, 0) == 0);
+            chan = test_make_ints(capacity);
+            for (size_t i = 0; i < capacity; i++) task_check(test_send_int(chan, (int)i, 0) == 0);
             for (int i = 0; i < SIDES; i++) test_side_start(&sides[i], i % 3 == 2, wait_to_send, chan);
             for (unsigned i = 0; i < round; i++) weft_yield();
             task_check(weft_chan_close(chan) == 0);
@@ -868,7 +850,7 @@ static int op_close(weft_chan *chan, weft_time deadline)
 /* Sees the effect of the other side's call, and destroys at once. */
 static void see_send(struct handing *handing, size_t capacity)
 {
-    weft_chan *chan = make_ints(capacity);
+    weft_chan *chan = test_make_ints(capacity);
 
     atomic_store(&handing->chan, chan);
     task_check(recv_int(chan, WEFT_NEVER) == 5);
@@ -877,7 +859,7 @@ static void see_send(struct handing *handing, size_t capacity)
 
 static void see_close(struct handing *handing, size_t capacity)
 {
-    weft_chan *chan = make_ints(capacity);
+    weft_chan *chan = test_make_ints(capacity);
 
     atomic_store(&handing->chan, chan);
     task_check(recv_int(chan, WEFT_NEVER) == -EPIPE);
@@ -886,11 +868,11 @@ static void see_close(struct handing *handing, size_t capacity)
 
 static void see_recv(struct handing *handing, size_t capacity)
 {
-    weft_chan *chan = make_ints(capacity);
+    weft_chan *chan = test_make_ints(capacity);
 
-    for (size_t i = 0; i < capacity; i++) task_check(send_int(chan, 8, 0) == 0);
+    for (size_t i = 0; i < capacity; i++) task_check(test_send_int(chan, 8, 0) == 0);
     atomic_store(&handing->chan, chan);
-    task_check(send_int(chan, 8, WEFT_NEVER) == 0); /* there was no room before the receive */
+    task_check(test_send_int(chan, 8, WEFT_NEVER) == 0); /* there was no room before the receive */
     weft_chan_destroy(chan);
 }
 
@@ -941,9 +923,9 @@ static int destroy_by_last(void *arg)
 
     for (size_t round = 0; round < test_scale(thread ? 200 : 2000); round++) {
         bool            sends = round % 2;
-        struct last_one last = {make_ints(sends), sends ? op_send : op_drop, SIDES};
+        struct last_one last = {test_make_ints(sends), sends ? op_send : op_drop, SIDES};
         test_side       sides[SIDES];
-        if (sends) task_check(send_int(last.chan, 1, 0) == 0);
+        if (sends) task_check(test_send_int(last.chan, 1, 0) == 0);
         for (int i = 0; i < SIDES; i++) test_side_start(&sides[i], thread && i > 0, leave_last, &last);
         for (size_t i = 0; i < round % 8; i++) weft_yield();
         task_check(weft_chan_close(last.chan) == 0);
@@ -962,7 +944,7 @@ static void last_one_woken_by_close_may_destroy(void **state)
 static int destroy_under_waiter(void *arg)
 {
     weft_fn   *waits = *(weft_fn **)arg;
-    weft_chan *chan = make_ints(0);
+    weft_chan *chan = test_make_ints(0);
     weft_task  task;
 
     weft_spawn(&task, waits, chan);
@@ -1000,7 +982,7 @@ static int echo(void *arg)
     int         value;
 
     while ((value = recv_int(chans[0], WEFT_NEVER)) != -EPIPE)
-        task_check(send_int(chans[1], value + 1, WEFT_NEVER) == 0);
+        task_check(test_send_int(chans[1], value + 1, WEFT_NEVER) == 0);
     task_check(weft_chan_close(chans[1]) == 0);
     return 0;
 }
@@ -1008,14 +990,14 @@ static int echo(void *arg)
 static int talk_to_other_runtime(void *arg)
 {
     for (size_t i = 0; i < TEST_LENGTH(capacities); i++) {
-        weft_chan    *chans[2] = {make_ints(capacities[i]), make_ints(capacities[i])};
+        weft_chan    *chans[2] = {test_make_ints(capacities[i]), test_make_ints(capacities[i])};
         weft_chan   **handed = chans;
         weft_runtime *other;
 
         task_check(weft_runtime_start(&other, WEFT_OPTIONS(.workers = test_workers())) == 0);
         task_check(weft_runtime_go(other, echo, &handed, sizeof handed) == 0);
         for (int n = 0; n < (int)test_scale(2000); n++) {
-            task_check(send_int(chans[0], n, WEFT_NEVER) == 0);
+            task_check(test_send_int(chans[0], n, WEFT_NEVER) == 0);
             task_check(recv_int(chans[1], WEFT_NEVER) == n + 1);
         }
         task_check(weft_chan_close(chans[0]) == 0);
@@ -1036,7 +1018,7 @@ static void runtimes_talk_to_each_other(void **state)
 
 static int send_three(void *arg)
 {
-    for (int i = 0; i < 3; i++) task_check(send_int(arg, i, 0) == 0);
+    for (int i = 0; i < 3; i++) task_check(test_send_int(arg, i, 0) == 0);
     return 0;
 }
 
@@ -1048,7 +1030,7 @@ static int recv_one(void *arg)
 static void channel_outlives_runtimes(void **state)
 {
     (void)state;
-    weft_chan *chan = make_ints(3);
+    weft_chan *chan = test_make_ints(3);
 
     assert_int_equal(test_run_workers(send_three, chan), 0);
     assert_int_equal(test_run_workers(recv_one, chan), 0);
@@ -1068,7 +1050,7 @@ static int run_other(void *arg)
 
 static void hog_buffered(weft_chan *chan)
 {
-    task_check(send_int(chan, 1, WEFT_NEVER) == 0);
+    task_check(test_send_int(chan, 1, WEFT_NEVER) == 0);
     task_check(recv_int(chan, WEFT_NEVER) == 1);
 }
 
@@ -1095,7 +1077,7 @@ static int hog(void *arg)
 
     (void)arg;
     for (size_t i = 0; i < TEST_LENGTH(hogs); i++) {
-        weft_chan  *chan = make_ints(1);
+        weft_chan  *chan = test_make_ints(1);
         atomic_bool ran = false;
         weft_task   task;
         weft_spawn(&task, run_other, &ran);

@@ -1,9 +1,8 @@
 /* test_select.c - exactly one case happens, or none */
-#include "support.h"
+#include "support_chan.h"
 
 #include <limits.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define HOUR (3600 * WEFT_SEC)
 
@@ -11,24 +10,6 @@
 #define UNTOUCHED (-12345)
 
 static const weft_time passed[] = {1, 1000, -1, INT64_MIN};
-
-static weft_chan *make(size_t size, size_t capacity)
-{
-    weft_chan *chan = NULL;
-
-    if (weft_chan_create(&chan, size, capacity) != 0 || !chan) abort();
-    return chan;
-}
-
-static weft_chan *make_ints(size_t capacity)
-{
-    return make(sizeof(int), capacity);
-}
-
-static int send_int(weft_chan *chan, int value, weft_time deadline)
-{
-    return weft_send(chan, &value, deadline);
-}
 
 /* An error, or what was received. */
 static int recv_int(weft_chan *chan, weft_time deadline)
@@ -68,12 +49,12 @@ static void check_untouched(const struct weft_case *cases, size_t count, int per
 static int select_badly(void *arg)
 {
     const weft_time times[] = {0, 1, WEFT_NEVER};
-    weft_chan      *ready = make_ints(2);
-    weft_chan      *other = make_ints(2);
+    weft_chan      *ready = test_make_ints(2);
+    weft_chan      *other = test_make_ints(2);
     int             one = 1, into;
 
     (void)arg;
-    task_check(send_int(ready, 7, 0) == 0);
+    task_check(test_send_int(ready, 7, 0) == 0);
     for (size_t i = 0; i < TEST_LENGTH(times); i++)
         for (int last = 0; last <= 1; last++) {
             struct weft_case cases[2];
@@ -131,9 +112,9 @@ static void check_gives_up(struct weft_case *cases, size_t count)
 
 static int wait_for_none(void *arg)
 {
-    weft_chan       *nobody = make_ints(0);
-    weft_chan       *empty = make_ints(1);
-    weft_chan       *full = make_ints(1);
+    weft_chan       *nobody = test_make_ints(0);
+    weft_chan       *empty = test_make_ints(1);
+    weft_chan       *full = test_make_ints(1);
     int              one = 1, into[3];
     struct weft_case cases[] = {
         sends(NULL, &one),          receives(NULL, &into[0]),  sends(nobody, &one),
@@ -141,15 +122,15 @@ static int wait_for_none(void *arg)
     };
 
     (void)arg;
-    task_check(send_int(full, 4, 0) == 0);
+    task_check(test_send_int(full, 4, 0) == 0);
     for (size_t count = 0; count <= TEST_LENGTH(cases); count++) check_gives_up(cases, count);
     task_check(weft_chan_len(empty) == 0);
     task_check(recv_int(full, 0) == 4);
     task_check(recv_int(full, 0) == -EAGAIN);
     /* Nobody is left waiting on any of them. */
-    task_check(send_int(nobody, 1, 0) == -EAGAIN);
+    task_check(test_send_int(nobody, 1, 0) == -EAGAIN);
     task_check(recv_int(nobody, 0) == -EAGAIN);
-    task_check(send_int(empty, 1, 0) == 0);
+    task_check(test_send_int(empty, 1, 0) == 0);
     task_check(weft_chan_len(empty) == 1);
     weft_chan_destroy(nobody);
     weft_chan_destroy(empty);
@@ -168,8 +149,8 @@ static int find_the_ready_one(void *arg)
 {
     enum { CASES = 9 };
     const weft_time times[] = {0, 1, -1, weft_now() + HOUR, WEFT_NEVER};
-    weft_chan      *nobody = make_ints(0);
-    weft_chan      *ready = make_ints(1);
+    weft_chan      *nobody = test_make_ints(0);
+    weft_chan      *ready = test_make_ints(1);
     int             one = 1, into[CASES];
 
     (void)arg;
@@ -205,12 +186,12 @@ static void ready_case_is_found(void **state)
 static int select_closed(void *arg)
 {
     const weft_time times[] = {0, 1, -1, weft_now() + HOUR, WEFT_NEVER};
-    weft_chan      *closed = make_ints(2);
-    weft_chan      *nobody = make_ints(0);
+    weft_chan      *closed = test_make_ints(2);
+    weft_chan      *nobody = test_make_ints(0);
     int             one = 1, into, other;
 
     (void)arg;
-    task_check(send_int(closed, 5, 0) == 0);
+    task_check(test_send_int(closed, 5, 0) == 0);
     weft_chan_close(closed);
     for (size_t t = 0; t < TEST_LENGTH(times); t++) {
         struct weft_case cases[] = {receives(nobody, &other), sends(closed, &one)};
@@ -239,15 +220,15 @@ static void closed_channel_makes_its_cases_ready(void **state)
 /* Drops by a receive without `into`; tokens, which have no size to tell by. */
 static int select_nothing_at_all(void *arg)
 {
-    weft_chan       *chan = make_ints(1);
-    weft_chan       *tokens = make(0, 2);
+    weft_chan       *chan = test_make_ints(1);
+    weft_chan       *tokens = test_make_chan(0, 2);
     struct weft_case drop = {chan, NULL, NULL, sizeof(int), UNTOUCHED};
     struct weft_case give = {tokens, "", NULL, 0, UNTOUCHED};
     struct weft_case take = {tokens, NULL, NULL, 0, UNTOUCHED};
 
     (void)arg;
     task_check(weft_select(&drop, 1, 0) == -EAGAIN);
-    task_check(send_int(chan, 5, 0) == 0);
+    task_check(test_send_int(chan, 5, 0) == 0);
     task_check(weft_select(&drop, 1, 0) == 0);
     task_check(drop.result == 0);
     task_check(weft_chan_len(chan) == 0);
@@ -280,8 +261,8 @@ static void elements_may_be_dropped_or_tokens(void **state)
 
 static int select_from_both_ends(void *arg)
 {
-    weft_chan *nobody = make_ints(0);
-    weft_chan *ring = make_ints(2);
+    weft_chan *nobody = test_make_ints(0);
+    weft_chan *ring = test_make_ints(2);
     int        one = 1, into[2];
     unsigned   taken[4] = {0};
 
@@ -352,15 +333,15 @@ static int wake(void *arg)
         struct choosing self = {.from = round, .result = UNTOUCHED};
         test_side       side;
         int             at = round % 4, result;
-        for (int i = 0; i < 4; i++) self.chans[i] = make_ints(0);
+        for (int i = 0; i < 4; i++) self.chans[i] = test_make_ints(0);
         test_side_start(&side, thread, choose, &self);
         switch (round / 4 % 3) {
         case 0:
-            if (at < 2) task_until((result = send_int(self.chans[at], 70, 0)) != -EAGAIN);
+            if (at < 2) task_until((result = test_send_int(self.chans[at], 70, 0)) != -EAGAIN);
             else task_until((result = recv_int(self.chans[at], 0)) != -EAGAIN);
             break;
         case 1:
-            result = at < 2 ? send_int(self.chans[at], 70, WEFT_NEVER) : recv_int(self.chans[at], WEFT_NEVER);
+            result = at < 2 ? test_send_int(self.chans[at], 70, WEFT_NEVER) : recv_int(self.chans[at], WEFT_NEVER);
             break;
         default: result = weft_chan_close(self.chans[at]); break;
         }
@@ -372,7 +353,7 @@ static int wake(void *arg)
         if (at < 2) task_check(self.into[self.index == 4 ? 2 : at] == (closed ? UNTOUCHED : 70));
         for (int i = 0; i < 4; i++) {
             if (closed && i == at) continue;
-            task_check(send_int(self.chans[i], 1, 0) == -EAGAIN);
+            task_check(test_send_int(self.chans[i], 1, 0) == -EAGAIN);
             task_check(recv_int(self.chans[i], 0) == -EAGAIN);
         }
         for (int i = 0; i < 4; i++) weft_chan_destroy(self.chans[i]);
@@ -419,7 +400,7 @@ static int meet(void *arg)
 static int meet_each_other(void *arg)
 {
     const bool     thread = *(const bool *)arg;
-    weft_chan     *a = make_ints(0), *b = make_ints(0);
+    weft_chan     *a = test_make_ints(0), *b = test_make_ints(0);
     unsigned       rounds = (unsigned)test_scale(2000);
     struct meeting here = {.there = a, .back = b, .rounds = rounds};
     struct meeting there = {.there = b, .back = a, .rounds = rounds};
@@ -464,7 +445,7 @@ static int select_letters(void *arg)
     const bool thread = *(const bool *)arg;
 
     for (size_t capacity = 0; capacity <= 1; capacity++) {
-        weft_chan *chans[2] = {make(sizeof(int *), capacity), make(sizeof(int *), capacity)};
+        weft_chan *chans[2] = {test_make_chan(sizeof(int *), capacity), test_make_chan(sizeof(int *), capacity)};
         bool       seen[200] = {false};
         test_side  side;
         test_side_start(&side, thread, send_letters, chans);
@@ -527,7 +508,7 @@ static int select_from_many(void *arg)
     uint32_t            chance = 5;
 
     if (!self) abort();
-    for (int i = 0; i < MANY; i++) self->chans[i] = make_ints(i % 2 ? 1 : 0);
+    for (int i = 0; i < MANY; i++) self->chans[i] = test_make_ints(i % 2 ? 1 : 0);
     for (size_t c = 0; c < TEST_LENGTH(counts); c++)
         for (int round = 0; round < 10; round++) {
             test_side side;
@@ -535,13 +516,13 @@ static int select_from_many(void *arg)
             self->count = counts[c];
             test_side_start(&side, thread, choose_of_many, self);
             for (int i = 0; i < round; i++) weft_yield();
-            task_check(send_int(self->chans[at], at, WEFT_NEVER) == 0);
+            task_check(test_send_int(self->chans[at], at, WEFT_NEVER) == 0);
             task_check(test_side_end(&side) == 0);
             task_check(self->index == at && self->into[at] == at);
         }
     for (int i = 0; i < MANY; i++) {
         task_check(weft_chan_len(self->chans[i]) == 0);
-        task_check(i % 2 || send_int(self->chans[i], 1, 0) == -EAGAIN);
+        task_check(i % 2 || test_send_int(self->chans[i], 1, 0) == -EAGAIN);
         weft_chan_destroy(self->chans[i]);
     }
     free(self);
@@ -563,20 +544,20 @@ static void check_fair(size_t count, size_t first, size_t ready)
 {
     struct weft_case *cases = malloc(count * sizeof *cases);
     unsigned         *taken = calloc(count, sizeof *taken);
-    weft_chan        *never = make_ints(0);
-    weft_chan        *always = make_ints(1);
+    weft_chan        *never = test_make_ints(0);
+    weft_chan        *always = test_make_ints(1);
     size_t            rounds = ready * 100, least = rounds;
     int               into;
 
     if (!cases || !taken) abort();
-    task_check(send_int(always, 1, 0) == 0);
+    task_check(test_send_int(always, 1, 0) == 0);
     for (size_t i = 0; i < count; i++) cases[i] = receives(i >= first && i < first + ready ? always : never, &into);
     for (size_t round = 0; round < rounds; round++) {
         int index = weft_select(cases, count, round % 2 ? 0 : WEFT_NEVER);
         task_check(index >= 0 && index < (int)count);
         if (index < 0) break;
         taken[index]++;
-        task_check(send_int(always, 1, 0) == 0);
+        task_check(test_send_int(always, 1, 0) == 0);
     }
     for (size_t i = first; i < first + ready; i++) least = taken[i] < least ? taken[i] : least;
     task_check(least >= 20);
@@ -618,7 +599,7 @@ static int move_to_and_fro(void *arg)
     struct moving *self = arg;
 
     for (unsigned to = 1; !atomic_load(&self->over); to = !to) {
-        task_check(send_int(self->chans[to], 1, WEFT_NEVER) == 0);
+        task_check(test_send_int(self->chans[to], 1, WEFT_NEVER) == 0);
         task_check(recv_int(self->chans[!to], WEFT_NEVER) == 1);
     }
     return 0;
@@ -627,13 +608,13 @@ static int move_to_and_fro(void *arg)
 static int try_both(void *arg)
 {
     enum { CASES = 60 }; /* what is never ready lies between: to look takes a while */
-    struct moving self = {.chans = {make_ints(4), make_ints(4)}};
-    weft_chan    *never = make_ints(0);
+    struct moving self = {.chans = {test_make_ints(4), test_make_ints(4)}};
+    weft_chan    *never = test_make_ints(0);
     test_side     side;
     size_t        missed = 0;
 
     (void)arg;
-    task_check(send_int(self.chans[0], 1, 0) == 0);
+    task_check(test_send_int(self.chans[0], 1, 0) == 0);
     test_side_start(&side, true, move_to_and_fro, &self);
     for (size_t round = 0; round < test_scale(100000); round++) {
         int              into;
@@ -642,7 +623,7 @@ static int try_both(void *arg)
             cases[i] = receives(i == 0 ? self.chans[0] : i == CASES - 1 ? self.chans[1] : never, &into);
         int index = weft_select(cases, CASES, 0);
         task_check(index == 0 || index == CASES - 1 || index == -EAGAIN);
-        if (index >= 0) task_check(send_int(self.chans[index > 0], 1, WEFT_NEVER) == 0);
+        if (index >= 0) task_check(test_send_int(self.chans[index > 0], 1, WEFT_NEVER) == 0);
         else missed++;
     }
     task_check(missed == 0);
@@ -665,8 +646,8 @@ static void try_looks_at_all_at_one_moment(void **state)
 static int select_cancelled(void *arg)
 {
     const weft_time times[] = {0, 1, -1, weft_now() + HOUR, WEFT_NEVER};
-    weft_chan      *nobody = make_ints(0);
-    weft_chan      *ready = make_ints(1);
+    weft_chan      *nobody = test_make_ints(0);
+    weft_chan      *ready = test_make_ints(1);
     weft_scope      scope;
     int             one = 1, into;
 
@@ -708,10 +689,10 @@ static int select_until_cancelled(void *arg)
 
 static int cancel_waiting(void *arg)
 {
-    weft_chan *chans[3] = {make_ints(0), make_ints(1), make_ints(1)};
+    weft_chan *chans[3] = {test_make_ints(0), test_make_ints(1), test_make_ints(1)};
 
     (void)arg;
-    task_check(send_int(chans[2], 3, 0) == 0);
+    task_check(test_send_int(chans[2], 3, 0) == 0);
     for (int round = 0; round < 50; round++) {
         weft_task task;
         weft_spawn(&task, select_until_cancelled, chans);
@@ -719,15 +700,15 @@ static int cancel_waiting(void *arg)
         weft_cancel(&task);
         task_check(weft_await(&task) == 0);
         task_check(recv_int(chans[0], 0) == -EAGAIN);
-        task_check(send_int(chans[0], 1, 0) == -EAGAIN);
+        task_check(test_send_int(chans[0], 1, 0) == -EAGAIN);
         task_check(weft_chan_len(chans[1]) == 0);
         task_check(weft_chan_len(chans[2]) == 1);
         /* Who comes later is not taken for the one who left. */
-        task_check(send_int(chans[1], round, 0) == 0);
+        task_check(test_send_int(chans[1], round, 0) == 0);
         task_check(recv_int(chans[1], 0) == round);
         task_check(recv_int(chans[2], 0) == 3);
         task_check(recv_int(chans[2], 0) == -EAGAIN);
-        task_check(send_int(chans[2], 3, 0) == 0);
+        task_check(test_send_int(chans[2], 3, 0) == 0);
     }
     for (int i = 0; i < 3; i++) weft_chan_destroy(chans[i]);
     return 0;
@@ -767,7 +748,7 @@ static int select_in_turn(void *arg)
 static int take_turns(void *arg)
 {
     enum { TURNS = 6 };
-    weft_chan  *chan = make_ints(0), *other = make_ints(0);
+    weft_chan  *chan = test_make_ints(0), *other = test_make_ints(0);
     weft_task   tasks[TURNS];
     struct turn turns[TURNS];
 
@@ -777,7 +758,7 @@ static int take_turns(void *arg)
         weft_spawn(&tasks[i], i % 2 ? select_in_turn : recv_in_turn, &turns[i]);
         test_let_run();
     }
-    for (int i = 0; i < TURNS; i++) task_check(send_int(chan, i, 0) == 0);
+    for (int i = 0; i < TURNS; i++) task_check(test_send_int(chan, i, 0) == 0);
     for (int i = 0; i < TURNS; i++) {
         weft_await(&tasks[i]);
         task_check(turns[i].got == i);
@@ -813,7 +794,7 @@ static int select_handed(void *arg)
             weft_yield();
             continue;
         }
-        weft_chan       *own[2] = {make_ints(0), make_ints(1)};
+        weft_chan       *own[2] = {test_make_ints(0), test_make_ints(1)};
         int              from = 5, into, other;
         struct weft_case cases[3] = {receives(own[0], &other), sends(chan, &from), receives(own[1], &other)};
         if (self->what == 1) cases[1] = receives(chan, &into);
@@ -835,11 +816,11 @@ static int destroy_at_once(void *arg)
             test_side      side;
             test_side_start(&side, thread, select_handed, &handing);
             for (size_t round = 0; round < test_scale(3000); round++) {
-                weft_chan *chan = make_ints(capacity);
-                if (what == 1 && capacity > 0) task_check(send_int(chan, 1, 0) == 0);
+                weft_chan *chan = test_make_ints(capacity);
+                if (what == 1 && capacity > 0) task_check(test_send_int(chan, 1, 0) == 0);
                 atomic_store(&handing.chan, chan);
                 if (what == 0) task_check(recv_int(chan, WEFT_NEVER) == 5);
-                else task_check(send_int(chan, 1, WEFT_NEVER) == 0);
+                else task_check(test_send_int(chan, 1, WEFT_NEVER) == 0);
                 weft_chan_destroy(chan);
             }
             atomic_store(&handing.over, true);
@@ -887,14 +868,14 @@ static int destroy_both_at_once(void *arg)
 
     test_side_start(&side, thread, select_both, &both);
     for (size_t round = 0; round < test_scale(6000); round++) {
-        weft_chan *chans[2] = {make_ints(0), make_ints(0)}, *wins = chans[round % 2];
+        weft_chan *chans[2] = {test_make_ints(0), test_make_ints(0)}, *wins = chans[round % 2];
         atomic_store(&both.chans, chans);
         if (round % 3 == 0) {
             int              from = 1;
             struct weft_case one = sends(wins, &from);
             task_check(weft_select(&one, 1, WEFT_NEVER) == 0);
         } else {
-            task_check(send_int(wins, 1, WEFT_NEVER) == 0);
+            task_check(test_send_int(wins, 1, WEFT_NEVER) == 0);
         }
         weft_chan_destroy(chans[0]);
         weft_chan_destroy(chans[1]);
@@ -921,7 +902,7 @@ static int destroy_under_select(void *arg)
     weft_task       task;
 
     (void)arg;
-    for (int i = 0; i < 4; i++) self.chans[i] = make_ints(0);
+    for (int i = 0; i < 4; i++) self.chans[i] = test_make_ints(0);
     weft_spawn(&task, choose, &self);
     test_let_run();
     weft_chan_destroy(self.chans[2]);
@@ -980,7 +961,7 @@ static int hog(void *arg)
 
     (void)arg;
     for (size_t i = 0; i < TEST_LENGTH(hogs); i++) {
-        weft_chan  *chan = make_ints(1);
+        weft_chan  *chan = test_make_ints(1);
         atomic_bool ran = false;
         weft_task   task;
         weft_spawn(&task, run_other, &ran);

@@ -1,5 +1,5 @@
 /* test_time.c - nobody wakes early, nobody sleeps for ever, and a seed makes hours pass in no time */
-#include "support.h"
+#include "support_chan.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -7,19 +7,6 @@
 #define HOUR (3600 * WEFT_SEC)
 
 static const weft_time passed[] = {0, 1, 1000, -1, INT64_MIN};
-
-static weft_chan *make_ints(size_t capacity)
-{
-    weft_chan *chan = NULL;
-
-    if (weft_chan_create(&chan, sizeof(int), capacity) != 0 || !chan) abort();
-    return chan;
-}
-
-static int send_int(weft_chan *chan, int value, weft_time deadline)
-{
-    return weft_send(chan, &value, deadline);
-}
 
 /* An error, or what was received. */
 static int recv_int(weft_chan *chan, weft_time deadline)
@@ -219,7 +206,7 @@ static int end_waits_for_any_reason(void *arg)
 
     (void)arg;
     for (size_t i = 0; i < TEST_LENGTH(reasons); i++) {
-        weft_chan *chan = make_ints(0);
+        weft_chan *chan = test_make_ints(0);
         weft_scope scope;
         weft_task  tasks[2];
         int        reason = reasons[i];
@@ -319,7 +306,7 @@ static void thousands_sleep(void **state)
 /* A deadline that no clock reaches is no deadline, and no overflow. */
 static int send_by_the_end(void *arg)
 {
-    return send_int(arg, 5, WEFT_NEVER - 1);
+    return test_send_int(arg, 5, WEFT_NEVER - 1);
 }
 
 static int wait_for_ages(void *arg)
@@ -329,7 +316,7 @@ static int wait_for_ages(void *arg)
     (void)arg;
     for (size_t i = 0; i < TEST_LENGTH(ends); i++)
         for (int round = 0; round < 40; round++) {
-            weft_chan *chan = make_ints(0);
+            weft_chan *chan = test_make_ints(0);
             test_side  side;
             test_side_start(&side, round % 2, send_by_the_end, chan);
             task_check(recv_int(chan, ends[i]) == 5);
@@ -349,7 +336,7 @@ static void farthest_deadlines_are_waited_for(void **state)
 
 static int await_by_deadline(void *arg)
 {
-    weft_chan *chan = make_ints(0);
+    weft_chan *chan = test_make_ints(0);
     weft_task  storage[3];
     weft_task *tasks[3];
 
@@ -392,7 +379,7 @@ static void open_until(weft_scope *scope, weft_time deadline)
 
 static int wait_for_nobody(void)
 {
-    weft_chan *chan = make_ints(0);
+    weft_chan *chan = test_make_ints(0);
     int        result = recv_int(chan, WEFT_NEVER);
 
     weft_chan_destroy(chan);
@@ -451,7 +438,7 @@ static int compute_too_long(void *arg)
 /* And as soon as somebody looks: on one worker, by its only task. */
 static int look_once(void *arg)
 {
-    weft_chan *chan = make_ints(1);
+    weft_chan *chan = test_make_ints(1);
     weft_scope scope;
 
     for (int way = 0; way <= 2; way++) { /* the last one looks no sooner than it closes the scope */
@@ -640,12 +627,12 @@ static int open_too_late(void *arg)
 
     (void)arg;
     for (size_t i = 1; i < TEST_LENGTH(passed); i++) {
-        weft_chan       *chan = make_ints(0);
+        weft_chan       *chan = test_make_ints(0);
         struct weft_case one = WEFT_RECV(chan, &into);
         open_until(&scope, passed[i]);
         task_check(weft_check() == -ETIMEDOUT);
         task_check(recv_int(chan, 0) == -ETIMEDOUT);
-        task_check(send_int(chan, 1, WEFT_NEVER) == -ETIMEDOUT);
+        task_check(test_send_int(chan, 1, WEFT_NEVER) == -ETIMEDOUT);
         task_check(weft_select(&one, 1, WEFT_NEVER) == -ETIMEDOUT);
         task_check(weft_sleep(WEFT_NEVER) == -ETIMEDOUT);
         task_check(weft_scope_go(&scope, wait_in_task, NULL, 0) == 0);
@@ -780,7 +767,7 @@ static void deadlines_nest(void **state)
 /* A call's own deadline and its scope's have one name, but only one of them lasts. */
 static int tell_deadlines_apart(void *arg)
 {
-    weft_chan *chan = make_ints(0);
+    weft_chan *chan = test_make_ints(0);
     weft_scope scope;
 
     (void)arg;
@@ -831,7 +818,7 @@ static void hog_by_sleeps(weft_chan *chan)
 
 static void hog_by_messages(weft_chan *chan)
 {
-    task_check(send_int(chan, 1, WEFT_NEVER) == 0);
+    task_check(test_send_int(chan, 1, WEFT_NEVER) == 0);
     task_check(recv_int(chan, WEFT_NEVER) == 1);
 }
 
@@ -842,7 +829,7 @@ static int hog(void *arg)
 
     (void)arg;
     for (size_t i = 0; i < TEST_LENGTH(hogs); i++) {
-        weft_chan *chan = make_ints(1);
+        weft_chan *chan = test_make_ints(1);
         weft_task  task;
         atomic_store(&rung, false);
         weft_spawn(&task, ring, NULL);
@@ -876,19 +863,20 @@ static int answer(void *arg)
     struct hands *hands = arg;
     int           value;
 
-    while (weft_recv(hands->there, &value, WEFT_NEVER) == 0) task_check(send_int(hands->back, value, WEFT_NEVER) == 0);
+    while (weft_recv(hands->there, &value, WEFT_NEVER) == 0)
+        task_check(test_send_int(hands->back, value, WEFT_NEVER) == 0);
     return 0;
 }
 
 static int wake_each_other(void *arg)
 {
-    struct hands hands = {make_ints(0), make_ints(0)};
+    struct hands hands = {test_make_ints(0), test_make_ints(0)};
     weft_task    other;
 
     (void)arg;
     weft_spawn(&other, answer, &hands);
     for (int i = 0; i < TURNS && !atomic_load(&rung); i++) {
-        task_check(send_int(hands.there, i, WEFT_NEVER) == 0);
+        task_check(test_send_int(hands.there, i, WEFT_NEVER) == 0);
         task_check(recv_int(hands.back, WEFT_NEVER) == i);
         if (i == 0) atomic_fetch_add(&begun, 1);
     }
@@ -1088,12 +1076,12 @@ static void seed_decides_between_equals(void **state)
 static int send_from_outside(void *arg)
 {
     test_sleep(20 * WEFT_MS);
-    return send_int(arg, 7, WEFT_NEVER);
+    return test_send_int(arg, 7, WEFT_NEVER);
 }
 
 static int wait_for_outside(void *arg)
 {
-    weft_chan *chan = make_ints(0);
+    weft_chan *chan = test_make_ints(0);
     test_side  side;
 
     (void)arg;
@@ -1121,19 +1109,19 @@ static int answer_from_outside(void *arg)
     int         value;
 
     while ((value = recv_int(chans[0], WEFT_NEVER)) >= 0)
-        if (send_int(chans[1], value + 1, WEFT_NEVER) != 0) break; /* nobody waits for it any more */
+        if (test_send_int(chans[1], value + 1, WEFT_NEVER) != 0) break; /* nobody waits for it any more */
     return value;
 }
 
 static int ask_outside(void *arg)
 {
-    weft_chan *chans[2] = {make_ints(0), make_ints(0)};
+    weft_chan *chans[2] = {test_make_ints(0), test_make_ints(0)};
     test_side  side;
 
     (void)arg;
     test_side_start(&side, true, answer_from_outside, chans);
     for (int i = 0, answer = 0; i < 200 && answer == i; i++) {
-        task_check(send_int(chans[0], i, WEFT_NEVER) == 0);
+        task_check(test_send_int(chans[0], i, WEFT_NEVER) == 0);
         answer = recv_int(chans[1], weft_now() + HOUR);
         task_check(answer == i + 1);
     }
