@@ -332,3 +332,13 @@ void assert_stopped_with_message(const struct test_child *child)
     assert_int_equal(WTERMSIG(child->status), SIGABRT);
     assert_non_null(strstr(child->text, "weft"));
 }
+
+void assert_part_stops(const char *name, const char *said)
+{
+    static struct test_child child;
+
+    test_child_run(&child, name);
+    assert_stopped_with_message(&child);
+    if (!strstr(child.text, said)) print_error("%s said: %s\n", name, child.text);
+    assert_non_null(strstr(child.text, said));
+}

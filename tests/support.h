@@ -202,4 +202,7 @@ void test_child_main(int argc, char **argv, const struct test_part *parts, size_
 /* Stopped by the library with a message: by SIGABRT, with something said. */
 void assert_stopped_with_message(const struct test_child *child);
 
+/* The part is stopped by the library with a message that has `said` in it.  Main thread. */
+void assert_part_stops(const char *name, const char *said);
+
 #endif

@@ -966,12 +966,8 @@ static int part_destroy_under_sender(void)
 static void destroy_under_waiters_stops_the_program(void **state)
 {
     (void)state;
-    struct test_child child;
-
-    test_child_run(&child, "destroy_under_receiver");
-    assert_stopped_with_message(&child);
-    test_child_run(&child, "destroy_under_sender");
-    assert_stopped_with_message(&child);
+    assert_part_stops("destroy_under_receiver", "a channel is destroyed");
+    assert_part_stops("destroy_under_sender", "a channel is destroyed");
 }
 
 /* ---- over runtimes ----------------------------------------------------------------------- */

@@ -144,10 +144,7 @@ static int count_below_0(void)
 static void a_count_below_0_stops_the_program(void **state)
 {
     (void)state;
-    struct test_child child;
-
-    test_child_run(&child, "count_below_0");
-    assert_stopped_with_message(&child);
+    assert_part_stops("count_below_0", "a group counts below 0");
 }
 
 int main(int argc, char **argv)

@@ -816,25 +816,16 @@ static int open_at_the_end_of_a_job(void)
 static void scope_left_open_stops_the_program(void **state)
 {
     (void)state;
-    static struct test_child child;
     const char *parts[] = {"open_at_the_end_in_place", "open_at_the_end_elsewhere", "open_at_the_end_of_a_job"};
 
-    for (size_t i = 0; i < TEST_LENGTH(parts); i++) {
-        test_child_run(&child, parts[i]);
-        assert_stopped_with_message(&child);
-        assert_non_null(strstr(child.text, "scope still open"));
-    }
+    for (size_t i = 0; i < TEST_LENGTH(parts); i++) assert_part_stops(parts[i], "a scope still open");
 }
 
 static void close_stops_all_but_the_opener(void **state)
 {
     (void)state;
-    static struct test_child child;
-
-    test_child_run(&child, "close_by_another");
-    assert_stopped_with_message(&child);
-    test_child_run(&child, "close_in_wrong_order");
-    assert_stopped_with_message(&child);
+    assert_part_stops("close_by_another", "weft_scope_close by a task");
+    assert_part_stops("close_in_wrong_order", "weft_scope_close by a task");
 }
 
 int main(int argc, char **argv)

@@ -917,10 +917,7 @@ static int part_destroy_under_select(void)
 static void destroy_under_select_stops_the_program(void **state)
 {
     (void)state;
-    struct test_child child;
-
-    test_child_run(&child, "destroy_under_select");
-    assert_stopped_with_message(&child);
+    assert_part_stops("destroy_under_select", "a channel is destroyed");
 }
 
 /* ---- others run -------------------------------------------------------------------------- */

@@ -629,20 +629,14 @@ ON_ONE_WORKER(await_any_of_what_runs_in_place)
 static void second_waiter_is_stopped(void **state)
 {
     (void)state;
-    static struct test_child child;
-    const char              *parts[] = {"await_twice",
-                                        "await_any_twice",
-                                        "await_what_any_awaits",
-                                        "await_any_of_an_awaited",
-                                        "await_what_runs_in_place",
-                                        "await_any_of_what_runs_in_place"};
+    const char *parts[] = {"await_twice",
+                           "await_any_twice",
+                           "await_what_any_awaits",
+                           "await_any_of_an_awaited",
+                           "await_what_runs_in_place",
+                           "await_any_of_what_runs_in_place"};
 
-    for (size_t i = 0; i < TEST_LENGTH(parts); i++) {
-        test_child_run(&child, parts[i]);
-        if (!strstr(child.text, "two wait")) print_error("%s: %s\n", parts[i], child.text);
-        assert_stopped_with_message(&child);
-        assert_non_null(strstr(child.text, "two wait"));
-    }
+    for (size_t i = 0; i < TEST_LENGTH(parts); i++) assert_part_stops(parts[i], "two wait");
 }
 
 /* The same task twice among those of one call is one waiter. */
@@ -667,10 +661,7 @@ static void one_waiter_may_name_a_task_twice(void **state)
 static void spawn_stops_a_plain_thread(void **state)
 {
     (void)state;
-    static struct test_child child;
-
-    test_child_run(&child, "spawn");
-    assert_stopped_with_message(&child);
+    assert_part_stops("spawn", "weft_spawn in a plain thread");
 }
 
 /* ---- taking back ------------------------------------------------------------- */

@@ -306,10 +306,7 @@ static int stop_for_want_of_stacks(void)
 static void want_of_stacks_that_never_ends_stops_the_program(void **state)
 {
     (void)state;
-    static struct test_child child;
-
-    test_child_run(&child, "stop_for_want_of_stacks");
-    assert_stopped_with_message(&child);
+    assert_part_stops("stop_for_want_of_stacks", "no memory for a stack");
 }
 
 static int count_stacks(void *arg)
