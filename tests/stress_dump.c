@@ -5,22 +5,11 @@
  */
 #include "support.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 /* ---- a dump, looked at ------------------------------------------------------------ */
-
-static size_t count_of(const char *text, const char *what)
-{
-    size_t count = 0;
-
-    for (; (text = strstr(text, what)); text += strlen(what)) count++;
-    return count;
-}
 
 static bool begins(const char *line, const char *with)
 {
@@ -30,16 +19,9 @@ static bool begins(const char *line, const char *with)
 /* Who waits here all the while is in every dump of the runtime. */
 static void check_dump(const char *name, size_t sure)
 {
-    int fd = memfd_create("dump", MFD_CLOEXEC);
+    char *text = test_dump_text();
 
-    task_check(fd >= 0);
-    task_check(weft_dump(fd) == 0);
-    off_t size = lseek(fd, 0, SEEK_END);
-    char *text = calloc(1, (size_t)size + 1);
-    if (!text) abort();
-    task_check(pread(fd, text, (size_t)size, 0) == size);
-    close(fd);
-    if (name) task_check(count_of(text, name) == sure);
+    if (name) task_check(test_count_of(text, name) == sure);
     for (const char *line = text, *end; *line; line = end + 1) {
         if (!(end = strchr(line, '\n'))) {
             task_check(!"the last line ends");

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -269,6 +270,37 @@ void assert_threads_end_at(size_t threads)
 
     while (count_entries("/proc/self/task") > threads && test_now() < end) test_sleep(WEFT_MS);
     assert_in_range(count_entries("/proc/self/task"), 1, threads);
+}
+
+/* ---- text ------------------------------------------------------------------ */
+
+size_t test_count_of(const char *text, const char *what)
+{
+    size_t count = 0;
+
+    for (; (text = strstr(text, what)); text += strlen(what)) count++;
+    return count;
+}
+
+char *test_read_all(int fd)
+{
+    off_t size = lseek(fd, 0, SEEK_END);
+    char *text = calloc(1, (size_t)size + 1);
+
+    if (!text) abort();
+    task_check(pread(fd, text, (size_t)size, 0) == size);
+    return text;
+}
+
+char *test_dump_text(void)
+{
+    int fd = memfd_create("dump", MFD_CLOEXEC);
+
+    task_check(fd >= 0);
+    task_check(weft_dump(fd) == 0);
+    char *text = test_read_all(fd);
+    close(fd);
+    return text;
 }
 
 /* ---- programs that die ---------------------------------------------------- */

@@ -179,6 +179,17 @@ void test_census(struct test_census *census);
  * joined stays listed for a moment.  Main thread. */
 void assert_threads_end_at(size_t threads);
 
+/* ---- text ------------------------------------------------------------------ */
+
+/* How often `what` is in it. */
+size_t test_count_of(const char *text, const char *what);
+
+/* All that is in a file; the caller frees it.  Any thread, any task. */
+char *test_read_all(int fd);
+
+/* What weft_dump writes just now; the caller frees it.  Any thread, any task. */
+char *test_dump_text(void);
+
 /* ---- programs that die ---------------------------------------------------- */
 
 /* This executable, run anew with `name` as its argument, so that nothing of

@@ -870,14 +870,6 @@ static int part_never_seeded(void)
 
 #define REPORT "weft: deadlock: "
 
-static size_t count_of(const char *text, const char *what)
-{
-    size_t count = 0;
-
-    for (; (text = strstr(text, what)); text += strlen(what)) count++;
-    return count;
-}
-
 static void assert_contains(const char *text, const char *what)
 {
     if (!strstr(text, what)) print_error("there is no \"%s\" in:\n%s\n", what, text);
@@ -889,9 +881,9 @@ static void run_part(struct test_child *child, const char *name, int result, siz
 {
     test_child_run(child, name);
     bool good = WIFEXITED(child->status) && WEXITSTATUS(child->status) == result;
-    if (!good || count_of(child->text, REPORT) != reports) print_error("%s said: %s\n", name, child->text);
+    if (!good || test_count_of(child->text, REPORT) != reports) print_error("%s said: %s\n", name, child->text);
     assert_true(good);
-    assert_int_equal(count_of(child->text, REPORT), reports);
+    assert_int_equal(test_count_of(child->text, REPORT), reports);
 }
 
 /* The line that begins with the task of that function, and what follows up to the next task. */

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #define NOINLINE __attribute__((noinline))
@@ -17,28 +16,6 @@
 #define KEEP_FRAME() __asm__ volatile("" ::: "memory")
 
 /* ---- a dump as text ------------------------------------------------------------------- */
-
-static char *dump(void)
-{
-    int fd = memfd_create("dump", MFD_CLOEXEC);
-
-    task_check(fd >= 0);
-    task_check(weft_dump(fd) == 0);
-    off_t size = lseek(fd, 0, SEEK_END);
-    char *text = calloc(1, (size_t)size + 1);
-    if (!text) abort();
-    task_check(pread(fd, text, (size_t)size, 0) == size);
-    close(fd);
-    return text;
-}
-
-static size_t count_of(const char *text, const char *what)
-{
-    size_t count = 0;
-
-    for (; (text = strstr(text, what)); text += strlen(what)) count++;
-    return count;
-}
 
 /* The first task of that function: its line, and those of its frames.  NULL: there is none. */
 static char *task_in(const char *text, const char *function)
@@ -195,7 +172,7 @@ static NOINLINE int look_at_all(void *arg)
     test_let_run();
     weft_spawn(&late, never_begun, NULL);
 
-    char *text = dump();
+    char *text = test_dump_text();
     task_check(strncmp(text, "runtime 0x", 10) == 0 && strstr(text, ", 1 workers\n"));
     task_check(HAS(text, "receives", words(room, " waits to receive from the channel %p for ", chan), ", scope 0x",
                    "\n    receive+0x", "\n    receives+0x"));
@@ -209,8 +186,8 @@ static NOINLINE int look_at_all(void *arg)
     task_check(HAS(text, "yields", " is ready", "\n    yields+0x"));
     task_check(HAS(text, "look_at_all", " runs", ", scope 0x", "\n    look_at_all+0x"));
     /* Each once, by its storage. */
-    for (int i = 0; i < 9; i++) task_check(count_of(text, words(room, "\ntask %p ", &tasks[i])) == 1);
-    task_check(count_of(text, "\ntask ") == 11);
+    for (int i = 0; i < 9; i++) task_check(test_count_of(text, words(room, "\ntask %p ", &tasks[i])) == 1);
+    task_check(test_count_of(text, "\ntask ") == 11);
     task_check(strstr(text, "\nand 1 that have not begun") != NULL);
     task_check(text[strlen(text) - 1] == '\n');
     /* What every stack has at its ends is no news. */
@@ -246,11 +223,11 @@ static int look_at_woken(void *arg)
     (void)arg;
     weft_spawn(&task, receives, chan);
     test_let_run();
-    char *text = dump();
+    char *text = test_dump_text();
     task_check(HAS(text, "receives", " waits to receive"));
     free(text);
     task_check(weft_send(chan, &(int){1}, 0) == 0); /* it is woken, and has not run */
-    text = dump();
+    text = test_dump_text();
     task_check(HAS(text, "receives", " is ready", "\n    receives+0x"));
     free(text);
     task_check(weft_await(&task) == 0);
@@ -290,7 +267,7 @@ static int look_how_long(void *arg)
     weft_spawn(&task, receives, chan);
     test_let_run();
     task_check(weft_sleep(weft_now() + rest) == 0);
-    char     *text = dump();
+    char     *text = test_dump_text();
     weft_time end = weft_now();
     double    seconds = waited(text, "receives");
     task_check(seconds >= 0.029 && seconds <= (double)(end - begin) / 1e9 + 0.002);
@@ -321,7 +298,7 @@ static void how_long_is_not_since_the_runtime_came_to_rest(void **state)
     weft_time begin = test_now();
     assert_int_equal(weft_runtime_go(runtime, receives, chan, 0), 0);
     do {
-        char *text = dump();
+        char *text = test_dump_text();
         seconds = waited(text, "receives");
         free(text);
     } while (seconds < 0);
@@ -347,7 +324,7 @@ static char *dump_of_waiting(size_t count)
 {
     char *text;
 
-    for (; count_of(text = dump(), " waits to ") != count; free(text)) weft_yield();
+    for (; test_count_of(text = test_dump_text(), " waits to ") != count; free(text)) weft_yield();
     return text;
 }
 
@@ -379,13 +356,13 @@ static int look_at_owners(void *arg)
     free(text);
     /* Short of the shield all below is cancelled; to the one that still runs in its root it has yet to come. */
     weft_scope_cancel(&scope);
-    text = dump();
+    text = test_dump_text();
     task_check(HAS(text, "receives", words(room, ", scope %p, cancelled: Operation canceled\n", &scope)));
     task_check(HAS(text, "sends", words(room, ", scope %p\n", &inner)));
     task_check(HAS(text, "look_at_owners", " runs", words(room, ", scope %p\n", &inner)));
     free(text);
     weft_scope_cancel(&inner);
-    text = dump();
+    text = test_dump_text();
     task_check(HAS(text, "sends", words(room, ", scope %p, cancelled: Operation canceled\n", &inner)));
     task_check(HAS(text, "free_one", ", scope 0x"));
     free(text);
@@ -425,7 +402,7 @@ static int look_at_running(void *arg)
     atomic_store(&runs_now, false);
     weft_spawn(&task, runs_on, NULL);
     task_spin_until(atomic_load(&runs_now));
-    char *text = dump();
+    char *text = test_dump_text();
     task_check(HAS(text, "runs_on", " runs"));
     free(text);
     atomic_store(&over, true);
@@ -457,7 +434,7 @@ static void a_plain_thread_sees_all_runtimes(void **state)
     weft_runtime *here, *there;
     weft_chan    *chan = make_chan();
 
-    char *text = dump();
+    char *text = test_dump_text();
     assert_string_equal(text, "");
     free(text);
     assert_int_equal(weft_runtime_start(&here, WEFT_OPTIONS(.workers = 1)), 0);
@@ -465,11 +442,11 @@ static void a_plain_thread_sees_all_runtimes(void **state)
     assert_int_equal(weft_runtime_go(here, receives_here, chan, 0), 0);
     assert_int_equal(weft_runtime_go(there, receives_there, chan, 0), 0);
     for (;; free(text)) {
-        text = dump();
-        if (count_of(text, " waits to receive") == 2) break;
+        text = test_dump_text();
+        if (test_count_of(text, " waits to receive") == 2) break;
         test_sleep(WEFT_MS);
     }
-    assert_int_equal(count_of(text, "runtime 0x"), 2);
+    assert_int_equal(test_count_of(text, "runtime 0x"), 2);
     assert_non_null(strstr(text, ", 1 workers\n"));
     assert_non_null(strstr(text, ", 2 workers\n"));
     assert_true(HAS(text, "receives_here", " waits to receive"));
@@ -477,8 +454,8 @@ static void a_plain_thread_sees_all_runtimes(void **state)
     free(text);
     weft_chan_close(chan);
     assert_int_equal(weft_runtime_stop(here), 0);
-    text = dump();
-    assert_int_equal(count_of(text, "runtime 0x"), 1);
+    text = test_dump_text();
+    assert_int_equal(test_count_of(text, "runtime 0x"), 1);
     free(text);
     assert_int_equal(weft_runtime_stop(there), 0);
     weft_chan_destroy(chan);
@@ -567,7 +544,7 @@ static size_t opened_for(size_t count)
     for (size_t i = 0; i < count; i++) weft_spawn(&tasks[i], receives, chan);
     test_let_run();
     size_t before = atomic_load(&opened);
-    free(dump());
+    free(test_dump_text());
     size_t files = atomic_load(&opened) - before;
     task_check(weft_chan_close(chan) == 0);
     for (size_t i = 0; i < count; i++) weft_await(&tasks[i]);
@@ -637,9 +614,9 @@ static int look_at_many(void *arg)
     close(ends[1]);
     test_thread_join(&thread);
     close(ends[0]);
-    task_check(count_of(reader.text, " waits to receive from the channel 0x") == count);
-    task_check(count_of(reader.text, "\n    receives+0x") == count);
-    task_check(count_of(reader.text, "\ntask 0x") == count + 1);
+    task_check(test_count_of(reader.text, " waits to receive from the channel 0x") == count);
+    task_check(test_count_of(reader.text, "\n    receives+0x") == count);
+    task_check(test_count_of(reader.text, "\ntask 0x") == count + 1);
     free(reader.text);
     task_check(weft_chan_close(chan) == 0);
     for (size_t i = 0; i < count; i++) good &= weft_await(&tasks[i]) == -EPIPE;

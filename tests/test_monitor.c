@@ -33,22 +33,11 @@ static void end_listening(void)
     close(said);
 }
 
-static char *all_said(void)
-{
-    off_t size = lseek(said, 0, SEEK_END);
-    char *text = calloc(1, (size_t)size + 1);
-
-    if (!text) abort();
-    task_check(pread(said, text, (size_t)size, 0) == size);
-    return text;
-}
-
 static size_t count_said(const char *what)
 {
-    char  *text = all_said();
-    size_t count = 0;
+    char  *text = test_read_all(said);
+    size_t count = test_count_of(text, what);
 
-    for (const char *at = text; (at = strstr(at, what)); at += strlen(what)) count++;
     free(text);
     return count;
 }
@@ -56,7 +45,7 @@ static size_t count_said(const char *what)
 /* In this order. */
 static bool has_said(const char *const *what)
 {
-    char       *text = all_said();
+    char       *text = test_read_all(said);
     const char *at = text;
 
     for (; at && *what; what++) at = strstr(at, *what);
@@ -65,19 +54,6 @@ static bool has_said(const char *const *what)
 }
 
 #define SAID(...) has_said((const char *const[]){__VA_ARGS__, NULL})
-
-static char *dumped(void)
-{
-    int fd = memfd_create("dump", MFD_CLOEXEC);
-
-    task_check(fd >= 0 && weft_dump(fd) == 0);
-    off_t size = lseek(fd, 0, SEEK_END);
-    char *text = calloc(1, (size_t)size + 1);
-    if (!text) abort();
-    task_check(pread(fd, text, (size_t)size, 0) == size);
-    close(fd);
-    return text;
-}
 
 /* ---- who holds a worker ----------------------------------------------------------------- */
 
@@ -124,7 +100,7 @@ static void hold_on(enum way way, const struct weft_options *options)
     /* What every stack has at its ends is no news. */
     size_t internal = count_said("worker_") + count_said("lets_go") + count_said("look_twice");
     size_t named = count_said("weft: the task holds_on (");
-    char  *text = all_said();
+    char  *text = test_read_all(said);
     end_listening();
     if (internal > 0 || named != 2) fprintf(stderr, "%s", text);
     free(text);
@@ -184,7 +160,7 @@ static NOINLINE int holds_twice(void *arg)
 /* For how long the dump says that the task runs, in ms; negative: it does not say. */
 static int running_for(const char *function)
 {
-    char *text = dumped(), wanted[100];
+    char *text = test_dump_text(), wanted[100];
     int   ms = -1;
 
     snprintf(wanted, sizeof wanted, " %s (", function);
