@@ -65,10 +65,10 @@ int weft_cond_wait(weft_cond *storage, weft_mutex *mutex, weft_time deadline)
 }
 
 /* With the word held: the one that waits the longest, or NULL. */
-static struct wait_entry *claim_first(struct wait_place *c)
+static struct wait_entry *claim_first(wait_queue *queue)
 {
     struct wait_entry *e;
-    while ((e = wait_take_first(&c->queue))) {
+    while ((e = wait_take_first(queue))) {
         if (likely(park_claim(e->waiter))) break;
         /* release: pairs with weft_cond_wait; it may be gone after this. */
         store_release(&container_of(e, struct entry, entry)->gone, true);
@@ -82,7 +82,7 @@ void weft_cond_signal(weft_cond *storage)
     if (wait_empty(&c->queue)) return;
     order_release(c);
     spin_take(&c->word);
-    struct wait_entry *e = claim_first(c);
+    struct wait_entry *e = claim_first(&c->queue);
     spin_drop(&c->word, 0);
     if (!e) return;
     e->waiter->outcome = 0;
@@ -94,11 +94,9 @@ void weft_cond_broadcast(weft_cond *storage)
 {
     struct wait_place *c = of(storage);
     if (wait_empty(&c->queue)) return;
-    struct wait_entry *claimed = NULL, *e, **end = &claimed;
     order_release(c);
     spin_take(&c->word);
-    for (; (e = claim_first(c)); end = &e->prev) *end = e;
-    *end = NULL;
+    struct wait_entry *claimed = wait_take_by(&c->queue, claim_first);
     spin_drop(&c->word, 0);
     wait_wake_all(claimed, 0);
 }

@@ -145,24 +145,12 @@ int wait_until(const struct wait_kind *kind, weft_time deadline)
 
 struct wait_entry *wait_claim_all(wait_queue *queue)
 {
-    struct wait_entry *claimed = NULL, *e, **end = &claimed;
-    while ((e = wait_claim_first(queue))) {
-        e->prev = NULL;
-        *end = e;
-        end = &e->prev;
-    }
-    return claimed;
+    return wait_take_by(queue, wait_claim_first);
 }
 
 struct wait_entry *wait_take_all(wait_queue *queue)
 {
-    struct wait_entry *taken = NULL, *e, **end = &taken;
-    while ((e = wait_take_first(queue))) {
-        e->prev = NULL;
-        *end = e;
-        end = &e->prev;
-    }
-    return taken;
+    return wait_take_by(queue, wait_take_first);
 }
 
 void wait_wake_all(struct wait_entry *claimed, int outcome)

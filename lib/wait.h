@@ -117,7 +117,16 @@ static inline struct wait_entry *wait_claim_first(wait_queue *queue)
     return NULL;
 }
 
-/* Takes all out, and claims them: a list of those that could be, linked by `prev`. */
+/* Takes entries out by `take` until that returns NULL: a list of them in their order, linked by `prev`. */
+static always_inline struct wait_entry *wait_take_by(wait_queue *queue, struct wait_entry *take(wait_queue *queue))
+{
+    struct wait_entry *taken, *e, **end = &taken;
+    for (; (e = take(queue)); end = &e->prev) *end = e;
+    *end = NULL;
+    return taken;
+}
+
+/* Takes all out, and claims them: such a list of those that could be. */
 struct wait_entry *wait_claim_all(wait_queue *queue);
 
 /* The same of waits that nothing else ends, and that are not to be claimed. */
