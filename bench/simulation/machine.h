@@ -2,9 +2,9 @@
  *
  * It takes the place of lib/platform.c, and of the few calls of pthreads and the system that the scheduler makes, so
  * that the library's own code runs on it unchanged: its deques, its thieves, its idle workers.  Every thread has a CPU
- * to itself.  All of them are coroutines of one thread of this process, and the one whose clock is furthest behind runs,
- * until it reads the clock, computes, sleeps or wakes; what it does in between takes no time.  So a run is the same
- * every time, and takes as long as the work of one worker, however many there are.
+ * to itself.  All of them are coroutines of one thread of this process, and the one whose clock is furthest behind
+ * runs, until it reads the clock, computes, sleeps or wakes; what it does in between takes no time.  So a run is the
+ * same every time, and takes as long as the work of one worker, however many there are.
  *
  * The costs are those that were measured on real machines (machine.c).
  */

@@ -1,11 +1,11 @@
 /* simulate.c - how far weft's scheduling carries: from 1 to 256 workers, on a machine that is not there
  *
- * The trees of uts_tree.h, where nobody knows where the work is, and a fork-join.  For each number of workers P: how many
- * times as fast as one CPU without tasks; how often work was stolen; and c, by how much the time is more than T1 / P,
- * in critical paths, which each program finds as it goes.  A work stealer is expected to take T1 / P + O(critical path),
- * whatever P is (Blumofe and Leiserson, "Scheduling Multithreaded Computations by Work Stealing", 1999), where stealing
- * takes no longer than a step of the program does, and nobody sleeps: what c grows by beyond that is the price of waking
- * and of looking, one after the other, at all the others.
+ * The trees of uts_tree.h, where nobody knows where the work is, and a fork-join.  For each number of workers P: how
+ * many times as fast as one CPU without tasks; how often work was stolen; and c, by how much the time is more than
+ * T1 / P, in critical paths, which each program finds as it goes.  A work stealer is expected to take
+ * T1 / P + O(critical path), whatever P is (Blumofe and Leiserson, "Scheduling Multithreaded Computations by Work
+ * Stealing", 1999), where stealing takes no longer than a step of the program does, and nobody sleeps: what c grows by
+ * beyond that is the price of waking and of looking, one after the other, at all the others.
  *
  *      simulate [--quick]
  */

@@ -1,8 +1,8 @@
 /* load.c - asks a server to echo, on many connections at once, and says how long it took
  *
- * load PORT CONNECTIONS MESSAGES: 64 bytes on each connection, the next when the last have come back, until
- * MESSAGES have been answered.  Every byte that comes back is compared.  Prints the time of all, how many answers
- * were right, and the median, the 99th and the 99.9th percentile of the time of one.  All servers are measured by this program.
+ * load PORT CONNECTIONS MESSAGES: 64 bytes on each connection, the next when the last have come back, until MESSAGES
+ * have been answered.  Every byte that comes back is compared.  Prints the time of all, how many answers were right,
+ * and the median, the 99th and the 99.9th percentile of the time of one.  All servers are measured by this program.
  */
 #define _GNU_SOURCE
 #include "peer.h"
@@ -66,8 +66,8 @@ static void receive(struct connection *c)
     if (c->left > 0) send_next(c);
 }
 
-/* Who answers here has accepted all who have connected before: a listener that has more of them than it may is sent no more,
- * and a second passes until it is tried again. */
+/* Who answers here has accepted all who have connected before: a listener that has more of them than it may is sent no
+ * more, and a second passes until it is tried again. */
 static void exchange_one(struct connection *c)
 {
     char byte = 0;
