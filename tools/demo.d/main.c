@@ -1,5 +1,4 @@
-/* main.c - the main job: the words of a machine's own files, many waits and requests, and two unbalanced trees, in three
- * ways
+/* main.c - the main job, in three ways: the words of the machine's files, many waits and requests, two unbalanced trees
  *
  * Reading order: words.c, waits.c, requests.c and tree.c are the jobs, written once; way.h is the one
  * setting; trace.c records, job.c measures, report.c and picture.c show it.
@@ -267,16 +266,34 @@ static int show(const struct options *options, struct circumstances *about, cons
     return SAME;
 }
 
+/* Asked before all the work. */
+static bool can_write(const char *path)
+{
+    FILE *file = fopen(path, "a");
+    if (file && fclose(file) == 0) return true;
+    fprintf(stderr, "weft-demo: %s: %s\n", path, strerror(errno));
+    return false;
+}
+
+/* All of them, each in its three ways.  *right becomes false if an answer is wrong; false: no tasks can be run. */
+static bool measure(const struct options *options, struct job jobs[], struct result results[], bool *right)
+{
+    for (unsigned i = 0; i < options->jobs; i++) {
+        int error = job_measure(&jobs[i], options->workers, options->runs, &results[i]);
+        if (error < 0) {
+            fprintf(stderr, "weft-demo: cannot run tasks: %s\n", strerror(-error));
+            return false;
+        }
+        for (int way = 0; way < WAYS; way++) *right = *right && results[i].row[way].right;
+    }
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     struct options options = options_of(argc, argv);
 
-    /* Better to hear of it now than after all the work. */
-    FILE *svg = fopen(options.svg, "a");
-    if (!svg || fclose(svg) != 0) {
-        fprintf(stderr, "weft-demo: %s: %s\n", options.svg, strerror(errno));
-        return TROUBLE;
-    }
+    if (!can_write(options.svg)) return TROUBLE;
     struct files files;
     if (files_find(&files, options.dirs, options.files) < 0) return TROUBLE;
     bool known_wc = wc_define() == WC_SAME;
@@ -305,14 +322,7 @@ int main(int argc, char **argv)
                                 job_of_tree(&trees[0]), job_of_tree(&trees[1])};
     struct result results[JOBS] = {0};
     bool          right = wc != WC_DIFFERS;
-    for (unsigned i = 0; i < options.jobs; i++) {
-        int error = job_measure(&jobs[i], options.workers, options.runs, &results[i]);
-        if (error < 0) {
-            fprintf(stderr, "weft-demo: cannot run tasks: %s\n", strerror(-error));
-            return TROUBLE;
-        }
-        for (int way = 0; way < WAYS; way++) right = right && results[i].row[way].right;
-    }
+    if (!measure(&options, jobs, results, &right)) return TROUBLE;
 
     struct circumstances about = {
         .dirs = options.dirs,
