@@ -13,10 +13,11 @@
 #define CLOCK_READ   28 /* clock_gettime */
 #define LOOK_AT_ONE  50 /* by a thief: a cache line of another worker's, which most often has not changed */
 #define SYSTEM_CALL  250
-#define WAKE_CALL    3000  /* a futex wake that wakes somebody on another CPU, for the waker */
-#define WAKE_LATENCY 30000 /* until that one runs */
-#define FENCE_HEAVY  10000 /* membarrier(2) */
-#define PAUSE        1000  /* of a thread that gives way to others */
+#define WAKE_CALL    3000    /* a futex wake that wakes somebody on another CPU, for the waker */
+#define WAKE_LATENCY 30000   /* until that one runs */
+#define FENCE_HEAVY  10000   /* membarrier(2) */
+#define PAUSE        1000    /* of a thread that gives way to others */
+#define TICK         4000000 /* of the coarse clock: a kernel's with 250 a second */
 
 enum { THREADS = IDLE_MAX + 1, STACK = 256 << 10 };
 
@@ -226,12 +227,12 @@ int64_t platform_clock(void)
 
 int64_t platform_clock_coarse(void)
 {
-    return running->clock / 4000000 * 4000000;
+    return running->clock / TICK * TICK;
 }
 
 int64_t platform_clock_tick(void)
 {
-    return 4000000;
+    return TICK;
 }
 
 uint64_t platform_cgroup_limit(const char *root, const char *membership)
