@@ -111,6 +111,18 @@ unsigned model_choose(unsigned n);
 #define model_futex_wait(p, value) model_sleep((p), (value), MODEL_SITE(MODEL_FUTEX, "futex_wait", 0, #p))
 #define model_futex_wake(p, count) model_wake((p), (count), MODEL_SITE(MODEL_FUTEX, "futex_wake", 0, #p))
 
+/* A wait with a timeout.  True: it is over, as the explorer has chosen, or as nobody else can go on; false: the word is
+ * not `value` any more. */
+static inline bool model_futex_times_out(Atomic(uint32_t) *word, uint32_t value)
+{
+    if (model_choose(2)) {
+        model_spin();
+        if (load_relaxed(word) != value) return false;
+        atomic_pause();
+    }
+    return true;
+}
+
 /* Memory that no two blocks of one execution share, filled with 0xa5.  Use
  * after free is reported; blocks that are not freed are not. */
 void *model_alloc(size_t size);

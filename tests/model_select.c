@@ -111,16 +111,8 @@ int64_t platform_clock(void)
 
 void platform_futex_wait(Atomic(uint32_t) *word, uint32_t value, int64_t timeout)
 {
-    if (timeout < 0) {
-        model_futex_wait(word, value);
-        return;
-    }
-    if (model_choose(2)) { /* it goes on when it is woken, or when nobody else can */
-        model_spin();
-        if (load_relaxed(word) != value) return;
-        atomic_pause();
-    }
-    now = DEADLINE;
+    if (timeout < 0) model_futex_wait(word, value);
+    else if (model_futex_times_out(word, value)) now = DEADLINE;
 }
 
 void platform_futex_wake(Atomic(uint32_t) *word, int count)
