@@ -291,14 +291,18 @@ static bool alone(struct weft_runtime *rt, bool if_unknown)
     /* Had one begun to wait since, it may have started another before. */
     return load_acquire(&parked) == before && inject_empty(&rt->inject);
 }
+/* So many looks, so far apart: a thread that was joined is listed for a moment only. */
+#define ALONE_LOOKS   100
+#define ALONE_LOOK_US 50
+
 
 /* As alone, for virtual time, which is to replay: a thread that has ended is waited for while the system still lists
  * it.  Once time flows because of one that has not, nobody is waited for. */
 static bool alone_soon(struct worker *w)
 {
-    for (int tries = 0; !alone(w->runtime, true); tries++) {
-        if (w->flowed || tries == 100 || !inject_empty(&w->runtime->inject)) return false;
-        usleep(50);
+    for (int looks = 0; !alone(w->runtime, true); looks++) {
+        if (w->flowed || looks == ALONE_LOOKS || !inject_empty(&w->runtime->inject)) return false;
+        usleep(ALONE_LOOK_US);
     }
     return true;
 }

@@ -8,6 +8,9 @@
 #define SPINS 6
 #endif
 #ifndef SPIN_PAUSES
+#define YIELDS        20
+#define SLEEP_MOST_US 50u
+
 #define SPIN_PAUSES      4
 #define SPIN_PAUSES_MOST 32
 #endif
@@ -24,6 +27,6 @@ void spin_pause(unsigned *tries)
     } else if (n < SPINS + YIELDS) {
         sched_yield();
     } else {
-        usleep(min_of(n - SPINS - YIELDS, 50u));
+        usleep(min_of(n - SPINS - YIELDS, SLEEP_MOST_US));
     }
 }

@@ -144,10 +144,13 @@ noinline bool worker_look(struct worker *w)
     return false;
 }
 
+/* With a seed, or for chaos, it breathes after fewer calls than this. */
+#define DRAWN_CALLS 16
+
 noinline void worker_breathe(struct worker *w)
 {
     w->looks = 0;
-    w->budget = WEFT_CHAOS || w->choice.seeded ? (int32_t)choice_below(&w->choice, 16) : w->breath_pace.stride;
+    w->budget = WEFT_CHAOS || w->choice.seeded ? (int32_t)choice_below(&w->choice, DRAWN_CALLS) : w->breath_pace.stride;
     struct root *root = w->fiber->root;
     ready_t      item = work_pick_breath(w);
     if (item || (root && load_relaxed(&root->pending) > 1)) leave_for(w, item, then_ready, w->late ? NULL : w);
@@ -195,6 +198,8 @@ static always_inline void run(struct fiber *f, struct task *task, struct root *r
 /* No stack is to be had for the item, which would begin to run: it goes back, and what has a
  * stack already runs instead, if there is any.  When nobody runs but those who look for a
  * stack in vain, no timer is to come, nor a descriptor to be ready, and that for a second, none will ever be free. */
+#define STARVE_LOOKS   1000
+#define STARVE_LOOK_US 1000
 static noinline ready_t starve(struct worker *w, ready_t item)
 {
     struct weft_runtime *rt = w->runtime;
@@ -214,10 +219,10 @@ static noinline ready_t starve(struct worker *w, ready_t item)
         }
         if (item) break;
         if (load_relaxed(&rt->starving) < idle_running(&rt->idle) || timed || poller_made(&rt->poller)) tries = 0;
-        if (tries == 1000)
+        if (tries == STARVE_LOOKS)
             base_die("no memory for a stack of %zu bytes, and none will be free: %llu are in use", rt->stacks.size,
                      (unsigned long long)load_relaxed(&rt->fibers));
-        usleep(1000);
+        usleep(STARVE_LOOK_US);
         if (!(item = inject_take(&rt->inject))) break;
         if (ready_kind(item) != READY_TASK || spare_have(w)) break;
     }
