@@ -45,7 +45,7 @@ void weft_sem_post(weft_sem *storage)
     order_release(s);
     uintptr_t          word = spin_take(&s->word);
     struct wait_entry *e = wait_claim_first(&s->queue);
-    if (!e && unlikely(word == UINT32_MAX * ONE)) base_die("a semaphore is posted more than %u times", UINT32_MAX);
+    if (!e && unlikely(word == UINT32_MAX * ONE)) base_die("a semaphore counts above %u", UINT32_MAX);
     spin_drop(&s->word, e ? 0 : word + ONE);
     if (!e) return;
     e->waiter->outcome = 0;

@@ -211,7 +211,7 @@ static int post_too_often(void)
 static void overflow_stops_the_program(void **state)
 {
     (void)state;
-    assert_part_stops("post_too_often", "a semaphore is posted more than");
+    assert_part_stops("post_too_often", "a semaphore counts above");
 }
 
 int main(int argc, char **argv)
