@@ -103,10 +103,10 @@ static void link_up(struct node *n)
 }
 
 /* Makes the node findable from above.  A node that is linked must have linked ancestors, or who stops at it would not
- * be found.  Most often they are, and then the parent's lock is all that it takes.  Else one at a time links them, once
- * in a task's life, and with those out who cancel: for whoever trusts a node that is linked while those above it are
- * still to be, the next cancel comes after that, and the last one's reason is seen, as it came before.  (Rejected: from
- * the top down, which needs the way back, a million levels at the worst.) */
+ * be found.  Most often they are, and then the parent's lock is all that it takes.  Else they are linked under the lock
+ * of those who cancel, once in a task's life.  So somebody else may trust a node that is linked while those above it
+ * are still to be: the next cancel comes when they are, and the reason of the last one, which came before, is seen.
+ * (Rejected: from the top down, which needs the way back, a million levels at the worst.) */
 noinline void cancel_link_slow(struct fiber *f)
 {
     struct weft_runtime *rt = f->runtime;

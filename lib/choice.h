@@ -37,7 +37,7 @@ static inline uint64_t choice_bits(struct choice *c)
     return z ^ z >> 31;
 }
 
-/* One of 0 .. n-1, n > 0, all alike likely. */
+/* One of 0 .. n-1, n > 0, each as likely as the others. */
 static inline uint32_t choice_below(struct choice *c, uint32_t n)
 {
     return (uint32_t)((choice_bits(c) >> 32) * n >> 32);

@@ -4,7 +4,7 @@
  * the workers that have nothing to do at most one, the watch, looks for work;
  * the others sleep for good.  The watch looks awake for a short while, then dozes with a
  * timeout as long as somebody runs, and without one when nobody does.  It wakes
- * a successor when it finds work and others may find more.  Who sees plenty of work has more of those who sleep run.
+ * a successor when it finds work and others may find more.  A worker that sees plenty of work makes sleepers run, too.
  */
 #ifndef WEFT_IDLE_H
 #define WEFT_IDLE_H

@@ -16,15 +16,15 @@
  *      SPIN_HELD  the rest of the word and the queue are whose who has set this (spin.h)
  *      LOCKED     somebody has the mutex
  *      WAITING    the queue is not empty
- *      WOKEN      somebody has been woken, and competes: no other need be, even if that one waits for its turn in a
- *                 root: who unlocks meanwhile leaves the mutex to those that come
+ *      WOKEN      somebody has been woken, and competes: nobody else is woken, even if that one waits for its turn in
+ *                 a root: an unlock meanwhile leaves the mutex to those that come
  *
  *      free     --lock-->    LOCKED             by a CAS, unless SPIN_HELD
  *      LOCKED   --unlock-->  free               by a CAS, unless SPIN_HELD, or somebody is to be woken
  *      any      --spin-->    SPIN_HELD | same   then one store leaves whatever follows
  *
- * The unlock that is to wake somebody takes him out of the queue while it still has the mutex, gives up both
- * with one store, and wakes him after that: the mutex may be gone by then. */
+ * The unlock that is to wake a waiter takes it out of the queue while it still has the mutex, gives up both
+ * with one store, and wakes the waiter after that: the mutex may be gone by then. */
 #define LOCKED  ((uintptr_t)2)
 #define WAITING ((uintptr_t)4)
 #define WOKEN   ((uintptr_t)8)

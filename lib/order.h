@@ -34,7 +34,7 @@ void order_hide(void);
 void order_show(void);
 
 /* By a thread that tasks will run on: who acquires the object is ordered after its beginning, when its thread-locals
- * were written, and its errno is the own of whoever runs on it. */
+ * were written, and its errno belongs to whoever runs on it. */
 void order_thread(const void *object);
 
 /* What one sender has done before it sent one element; it travels with the element. */

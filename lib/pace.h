@@ -1,11 +1,11 @@
 /* pace.h - how many events go by between two looks at the clock
  *
- * What is to happen every few milliseconds is looked for by who goes through many events of unknown length: a clock
- * read for each would cost more than the event.  So the number between two looks follows what they took: it shrinks in
- * proportion when the last ones took too long, to a quarter at most, as that may have been one alone; and it doubles
- * while they take no time, unless some have been long not long ago: a burst of short ones is not to hide the long ones
- * among which it comes.  The clock is the coarse one; but so long after some have been long the exact one costs nothing
- * beside them, and who asks it looks more often.
+ * Who goes through many events of unknown length, and is to do something every few milliseconds, does not read the
+ * clock at each event: that would cost more than the event.  The number of events from one look to the next follows the
+ * time that they took.  When they took too long it shrinks in proportion, to a quarter at most, as one of them alone
+ * may have been long.  It doubles while they take no time, unless some were long a short while ago: a burst of short
+ * ones is not to hide the long ones among which it comes.  The clock is the coarse one; but for that while the exact
+ * one costs nothing beside the events, and who asks it looks more often.
  */
 #ifndef WEFT_PACE_H
 #define WEFT_PACE_H
@@ -13,7 +13,7 @@
 #include "base.h"
 
 struct pace {
-    int64_t looked, slow; /* when it was looked last, and when they had been long before that */
+    int64_t looked, slow; /* when the last look was; when a look has last found that some were long */
     int64_t told;         /* when a look by the exact clock was last told that it was time */
     int64_t tick;         /* what the coarse clock moves on by */
     int32_t stride;       /* events until the next look, once this many have gone by */
@@ -22,9 +22,9 @@ struct pace {
 
 /* Looks should be this near to each other; Go's scheduler preempts after as much. */
 #define PACE_NS        (10 * INT64_C(1000000))
-#define PACE_EXACT_NS  INT64_C(1000000)
-#define PACE_MEMORY_NS (100 * INT64_C(1000000))
-#define PACE_CALM_NS   (10 * INT64_C(1000000)) /* the exact clock tells so much sooner that it was one alone */
+#define PACE_EXACT_NS  INT64_C(1000000)         /* and those at the exact clock this near */
+#define PACE_MEMORY_NS (100 * INT64_C(1000000)) /* for so long after a look that found some long, they count as long */
+#define PACE_CALM_NS   (10 * INT64_C(1000000))  /* the exact clock tells so much sooner that it was one alone */
 
 static inline void pace_init(struct pace *p, int32_t most, int64_t now, int64_t tick)
 {

@@ -73,7 +73,7 @@ static inline uintptr_t runq_pop(struct runq *q)
         chaos_point();
         /* release: pairs with the acquire of head in runq_push. */
         if (cas_release(&q->head, &head, head + 1)) {
-            model_used(&q->slots[(head) % RUNQ_SIZE]);
+            model_used(&q->slots[head % RUNQ_SIZE]);
             return item;
         }
     }

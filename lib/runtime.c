@@ -162,7 +162,7 @@ int weft_runtime_go(weft_runtime *rt, weft_fn *fn, const void *arg, size_t size)
     return rt ? scope_go(rt->outermost, fn, arg, size) : -EINVAL;
 }
 
-/* Only now, with the caller waiting already: when nobody runs any more it is known that it does. */
+/* The task is ready only now that the caller waits: who then finds that nobody runs any more knows that it waits. */
 static bool publish_call(struct waiter *waiter, void *arg)
 {
     struct task *task = arg;

@@ -7,12 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
-/* How long an idle worker looks before it lies down, how long it then dozes at
- * first and at most while others run, and how long an owner that was asked to
- * publish may take before a thief forces it.  Waking across cores takes 10
- * to 70 us, so looking for less than that is cheaper than being woken, and dozing
- * longer than 2 ms saves little more.  So this is how long a task may be stranded on a worker
- * that computes and does not answer, while another is idle. */
+/* An idle worker looks for LOOK_NS before it lies down.  While others run it then dozes, for DOZE_FIRST_NS at first and
+ * DOZE_MOST_NS at most.  An owner that was asked to publish, and has not after FORCE_NS, is forced by a thief.  Waking
+ * across cores takes 10 to 70 us, so looking for less than that is cheaper than being woken; and dozing longer than
+ * 2 ms saves little more.  So for 2 ms at most a task may be stranded on a worker that computes and does not answer,
+ * while another is idle. */
 #define LOOK_NS       (20 * 1000)
 #define DOZE_FIRST_NS (50 * 1000)
 #define DOZE_MOST_NS  (2 * 1000 * 1000)
@@ -20,13 +19,13 @@
 #define FORCE_NS      (50 * 1000)
 #define TRIM_NS       (500 * 1000 * 1000) /* after so long without work, spare stacks go back to the system */
 
-/* A stolen task costs about six cache lines moved between cores, 100 ns and more each, half of it its victim's; one
- * that is stolen together with it only its own, a line or two.  So a thief has an account: what it stole pays the time
- * that it ran for, and costs WORTH_NS, and WORTH_MORE_NS for each but the first.  When the account is empty the thief
- * rests, twice as long each time in a row, and then has a grant for a few tries: a storm of tiny tasks is left to its
- * owner, and many small ones are searched for a few large.  (Rejected: judging by the last steal alone, or with no
- * grant.  In an unbalanced tree nearly all are tiny, and the second worker slept through it.  And WORTH_NS for each: of
- * a million tasks that begin to sleep within 300 ns nearly all were left to one worker.) */
+/* To steal a task moves about six cache lines between cores, at 100 ns and more each, half of which its victim pays;
+ * one that is stolen together with it moves only its own, a line or two.  So a thief has an account: what it stole pays
+ * the time that it ran for, and costs WORTH_NS, and WORTH_MORE_NS for each but the first.  When the account is empty
+ * the thief rests, twice as long each time in a row, and then has a grant for a few tries: a storm of tiny tasks is
+ * left to its owner, and many small ones are searched for a few large.  (Rejected: judging by the last steal alone, or
+ * with no grant.  In an unbalanced tree nearly all are tiny, and the second worker slept through it.  And WORTH_NS for
+ * each: of a million tasks that begin to sleep within 300 ns nearly all were left to one worker.) */
 #define WORTH_NS      1000
 #define WORTH_MORE_NS 250
 #define SAVED_MOST_NS (2 * 1000 * 1000)
@@ -291,10 +290,10 @@ static bool alone(struct weft_runtime *rt, bool if_unknown)
     /* Had one begun to wait since, it may have started another before. */
     return load_acquire(&parked) == before && inject_empty(&rt->inject);
 }
+
 /* So many looks, so far apart: a thread that was joined is listed for a moment only. */
 #define ALONE_LOOKS   100
 #define ALONE_LOOK_US 50
-
 
 /* As alone, for virtual time, which is to replay: a thread that has ended is waited for while the system still lists
  * it.  Once time flows because of one that has not, nobody is waited for. */

@@ -3,14 +3,15 @@
 #include <sched.h>
 #include <unistd.h>
 
-#define YIELDS 20
+/* How a waiter goes on: it spins so many times, then gives the processor away so many times, then sleeps, for a
+ * microsecond more each time, up to so many. */
 #ifndef SPINS
 #define SPINS 6
 #endif
-#ifndef SPIN_PAUSES
 #define YIELDS        20
 #define SLEEP_MOST_US 50u
 
+#ifndef SPIN_PAUSES
 #define SPIN_PAUSES      4
 #define SPIN_PAUSES_MOST 32
 #endif

@@ -4,9 +4,9 @@
  * lowest page is a guard: what runs over it faults instead of writing into
  * the neighbour.  Pages are committed when they are first touched.  A stack
  * that is put back cold has given its memory back to the system.  All stacks
- * of a pool are unmapped with the pool; while it maps more than `keep`, a slab is as
- * soon as none of its stacks is in use.  Any thread may call; a lock is held for the
- * list operation alone.
+ * of a pool are unmapped with the pool; while the pool maps more than `keep`, a slab
+ * is unmapped as soon as none of its stacks is in use.  Any thread may call; a lock is
+ * held for the list operation alone.
  */
 #ifndef WEFT_STACK_H
 #define WEFT_STACK_H
@@ -72,7 +72,7 @@ static inline char *stack_top(const struct stack_pool *pool, char *low)
 /* For a stack that has a canary, by its floor: stops the program if that is overwritten. */
 void stack_check(const char *floor);
 
-/* Why every switch has to look twice at the stack that it leaves, as it seldom has: 1 for canaries, if any stack has
+/* How many reasons a switch has to look twice at the stack that it leaves, mostly 0: 1 for canaries, if any stack has
  * had one, and 1 for each runtime that is watched (monitor.c). */
 extern Atomic(uint32_t) stack_leaving;
 

@@ -24,7 +24,8 @@
 #include "task.h"
 #include "timers.h"
 
-/* A list of spare fibers is walked one cache miss after the other, unless each leads to one so much further on. */
+/* Each spare fiber leads to the one that is so many further on in its list, to be fetched: else the list is walked one
+ * cache miss after the other. */
 #define SPARES_AHEAD 8
 
 #define WORKER_SPARES 32 /* fibers that a worker keeps */
@@ -57,8 +58,8 @@ struct worker {
     struct worker_count count;  /* the owner's to add to, anybody's to read */
     struct slot         next;   /* runs before all else: whom the last task has woken */
     int32_t             near;   /* picks until the next look at the clock */
-    int32_t             far;    /* at the last of these, how many were left until one from the far end */
-    int64_t             far_at; /* when the last one was */
+    int32_t             far;    /* at the last of these looks: near picks that were left until a far one */
+    int64_t             far_at; /* when the last far pick was */
     unsigned            picks;  /* of the near ones, by which it takes turns */
     unsigned            turn;   /* which of the oldest it tries first */
     struct pace         near_pace, breath_pace;
@@ -85,7 +86,7 @@ struct worker {
     struct choice          choice;
     int64_t                stole_at; /* 0: what it runs was not stolen */
     uint32_t               stole_count;
-    uint32_t               left_there; /* about as many were, where it has stolen last */
+    uint32_t               left_there; /* about how many were left where it stole last */
     int64_t                saved;      /* what stealing has gained, in nanoseconds */
     uint32_t               rests;      /* how often in a row that was used up */
     bool                   rest;       /* now */
@@ -114,15 +115,15 @@ struct weft_runtime {
     bool           one_root;            /* all its tasks are on one, which is its one worker */
     void (*loop)(struct context *from); /* at the base of each fiber (worker_loop) */
     void (*run)(struct task *task);     /* runs a task from the loop to its end, and sees to who awaits it */
-    bool (*stuck)(
-        struct weft_runtime *runtime); /* nothing can happen any more: says so, and frees who can be; NULL: no */
+    /* Nothing can happen any more: says so, and frees who can be; NULL: nobody is to look for that. */
+    bool (*stuck)(struct weft_runtime *runtime);
     struct stack_pool stacks;
     Atomic(uint32_t)  spare_lock;             /* of the fibers that no worker keeps */
     ready_t           spare_list, spare_last; /* last: of a queue (SPARES_RESTING) */
     struct fiber     *spare_latest[SPARES_AHEAD];
     Atomic(uint32_t)  spare_count;
-    Atomic(uint32_t)  spare_least; /* there were, since the last look; written under the lock */
-    Atomic(int64_t)   spare_due;   /* when the next one is */
+    Atomic(uint32_t)  spare_least; /* the fewest since the last look; written under the lock */
+    Atomic(int64_t)   spare_due;   /* when the next look is */
     Atomic(uint32_t)  starving;    /* workers that look for a stack in vain */
     Atomic(uint64_t)  fibers;      /* made and not ended */
     Atomic(uint32_t)  look_lock;   /* who has it looks at fibers, or ends one */

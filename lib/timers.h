@@ -37,8 +37,7 @@ struct timer {
     int64_t        when;         /* nanoseconds */
     timer_expire  *expire;
     struct timers *timers; /* where it was started last */
-    const void
-        *ahead; /* where one lies that is TIMERS_AHEAD further back in its slot, or lay; to be fetched, no more */
+    const void    *ahead;  /* one that is, or was, TIMERS_AHEAD further back in its slot: to be fetched, no more */
 };
 
 /* A list is walked one cache miss after the other, unless each timer leads to one further on. */

@@ -21,8 +21,8 @@
 #include "cancel.h"
 #include "park.h"
 
-/* Why a call does not wait: the reason of its cancelling, -EAGAIN or -ETIMEDOUT; 0: it may.  One that would wait for
- * good is not asked: whether it is cancelled wait_for looks anyway. */
+/* Why a call does not wait: the reason of its cancelling, -EAGAIN or -ETIMEDOUT; 0: it may.  A call that would wait
+ * for good does not ask: wait_for looks whether it is cancelled. */
 int                      wait_refused_slow(weft_time deadline);
 static always_inline int wait_refused(weft_time deadline)
 {

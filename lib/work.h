@@ -106,10 +106,9 @@ static inline uint32_t work_length(struct worker *w)
 /* Of the tasks for which the deque had no memory. */
 ready_t work_take_spilled(struct worker *w);
 
-/* From the far end, or with a seed from anywhere; 0: nothing, or it is not time yet, but for a look at the clock, which
- * comes the more often the longer the picks take.  After this many near picks at most: with it 61, Go's number, prime
- * so as not to beat with loops. */
-#define WORK_NEAR 60
+/* Looks at the clock, after WORK_NEAR near picks at most, and after fewer the longer they take.  If it is time it picks
+ * from the far end, or with a seed from anywhere; 0: it is not time yet, or there is nothing. */
+#define WORK_NEAR 60 /* and the far one: 61, Go's number, prime so as not to beat with loops */
 ready_t work_pick_far(struct worker *w);
 
 /* What runs next on this worker, by its own means; 0: nothing. */

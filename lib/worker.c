@@ -104,8 +104,8 @@ void worker_suspend(struct worker *w, worker_then *then, void *arg)
     leave_for(w, work_pick(w), then, arg);
 }
 
-/* Who goes on by and by: `resumed` before what has not begun, as a tree whose inner tasks gave way to those would grow
- * in breadth; else behind all that have waited. */
+/* The task that was left goes on by and by: with `resumed` before those that have not begun, since a tree whose inner
+ * tasks gave way to these would grow in breadth; else behind all that have waited. */
 static void then_ready(struct worker *w, struct fiber *f, void *resumed)
 {
     if (unlikely(f->root)) root_push(f->root, fiber_ready(f)); /* which this worker still has */
