@@ -221,13 +221,6 @@ void weft_scope_cancel(weft_scope *scope)
     cancel_node(of(scope)->opener->runtime, &of(scope)->node, -ECANCELED);
 }
 
-void weft_cancel(weft_task *storage)
-{
-    struct task *task = (struct task *)storage;
-    if (!task) return;
-    cancel_node(cancel_runtime(&task->node), &task->node, -ECANCELED);
-}
-
 int weft_scope_close(weft_scope *storage)
 {
     struct fiber *f = worker_fiber();

@@ -182,6 +182,15 @@ bool weft_done(const weft_task *storage)
     return done;
 }
 
+/* ---- cancelling ---------------------------------------------------------- */
+
+void weft_cancel(weft_task *storage)
+{
+    struct task *task = of(storage);
+    if (!task) return;
+    cancel_node(cancel_runtime(&task->node), &task->node, -ECANCELED);
+}
+
 /* ---- awaiting one of many ------------------------------------------------ */
 
 /* The index of one that has ended, the search beginning anywhere; -1. */
