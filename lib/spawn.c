@@ -13,7 +13,7 @@ static struct task *of(const weft_task *task)
     return (struct task *)task;
 }
 
-static noinline void spawn_slow(struct worker *w, struct task *task)
+static noinline void push_slow(struct worker *w, struct task *task)
 {
     struct fiber *f = w->fiber;
     if (!f->root) work_push_slow(w, task);
@@ -29,7 +29,7 @@ void weft_spawn(weft_task *storage, weft_fn *fn, void *arg)
     task_init(task, f->node, NODE_TASK, fn, arg);
     order_renew(task);
     worker_count_one(&w->count.spawned);
-    if (unlikely(f->root) || unlikely(!deque_push_fast(&w->deque, task))) spawn_slow(w, task);
+    if (unlikely(f->root) || unlikely(!deque_push_fast(&w->deque, task))) push_slow(w, task);
     else if (unlikely(load_relaxed(&w->asked))) work_answer(w);
 }
 
@@ -62,7 +62,7 @@ noinline void spawn_wake(uintptr_t state)
 
 /* ---- awaiting ------------------------------------------------------------ */
 
-static _Noreturn noinline void spawn_two_wait(void)
+static _Noreturn noinline void two_wait(void)
 {
     base_die("two wait for the same task");
 }
@@ -78,7 +78,7 @@ static bool publish_await(struct waiter *waiter, void *arg)
     uintptr_t    state = 0;
     /* release: pairs with spawn_ended, which sees the waiter whole; acquire: it has ended meanwhile. */
     if (cas_acq_rel(&task->node.state, &state, (uintptr_t)waiter)) return true;
-    if (state != TASK_DONE) spawn_two_wait();
+    if (state != TASK_DONE) two_wait();
     return false;
 }
 
@@ -233,7 +233,7 @@ static void register_all(void *arg)
             if (mine || !(mine = park_claim(&any->waiter))) continue;
             any->waiter.outcome = (int)i;
         } else if (state < (uintptr_t)slots || state >= (uintptr_t)&slots[i]) {
-            spawn_two_wait();
+            two_wait();
         }
     }
     spin_drop(&any->lock, 0);
