@@ -48,8 +48,8 @@ static struct blocking_call *take_call(struct crew *c)
     return call;
 }
 
-/* For ThreadSanitizer the caller itself calls, on a stack where others have called before.  To be ordered after none of
- * them it has, to be precise, a thread of its own, unless calls queue. */
+/* For ThreadSanitizer the caller itself calls, on a stack where others have called before.  So that it is ordered after
+ * none of them, each call has a thread of its own in the build of order.h, unless calls queue. */
 static void run_call(struct thread *t, struct blocking_call *call)
 {
     if (!call->context) {

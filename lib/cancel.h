@@ -31,10 +31,10 @@ struct cancel_deadline {
     int64_t      before; /* the opener's `due`, which holds again when the scope is closed */
 };
 
-/* By a task that goes on, and asks whether it is cancelled: a deadline of its scopes that has passed tells, though
- * nobody has taken it up yet: that is the business of the worker on which it was started, which may run a task that
- * asks nothing, and many others may have come before.  With a seed time stands still meanwhile.  (Rejected: to take up
- * all that has come on this worker, which may be a million.) */
+/* By a task that asks whether it is cancelled: takes up those deadlines of its scopes that have passed.  Else the
+ * worker on which a deadline was started does so; but that may be running a task that asks nothing, or have many others
+ * to take up before.  With a seed time stands still meanwhile.  (Rejected: to take up all that has come on this worker,
+ * which may be a million.) */
 void                      cancel_look_slow(struct worker *w);
 static always_inline void cancel_look(struct worker *w)
 {

@@ -63,8 +63,8 @@ static inline bool chan_may_recv(const struct weft_chan *c)
     return load_relaxed(&c->count) > 0 || !wait_empty(&c->senders) || load_relaxed(&c->closed);
 }
 
-/* In select.c, which knows them: the select's other entries are taken out, with the lock held those at this channel;
- * without one, when it has been claimed, those at all channels but this one. */
+/* In select.c, which knows the select's entries.  When it has been claimed, the first takes out those at this channel,
+ * whose lock is held; then, with no lock held, the second takes out those at all other channels. */
 void select_forget(struct select *select, struct weft_chan *chan);
 void select_forget_others(struct select *select, const struct weft_chan *chan);
 

@@ -33,9 +33,9 @@ static Atomic(int) tsan_contexts;
 static Atomic(uint32_t) nobody_lock;
 static Atomic(void *)   nobody;
 
-/* A new context knows what its maker knows.  To be precise all are made by nobody; otherwise whoever first runs in it
- * would be ordered after the task that ran where it was made.  And it knows what the last user of the stack knew,
- * whose frames lie there. */
+/* A new context knows what its maker knows.  In the build of order.h all are made by nobody: else whoever first runs in
+ * one would be ordered after the task that ran where it was made.  There it also knows what the last user of the stack
+ * knew, whose frames lie there. */
 static void tsan_make(struct context *c)
 {
     void *self = context_pose(NULL);

@@ -80,8 +80,9 @@ static always_inline void context_hop(struct context *from, struct context *to)
 const void *context_saved(const struct context *c);
 
 /* For ThreadSanitizer, in the build of order.h: what the calling thread does between these is done in the name of `as`,
- * which has been left, and which nobody goes on with meanwhile.  NULL: in nobody's, who knows no more than what was
- * before the first time; by one thread at a time, and with no switch in between.  Takes what the other has returned. */
+ * which has been left, and which nobody goes on with meanwhile.  NULL: in the name of nobody, who knows only what was
+ * done before the first time; by one thread at a time, and with no switch in between.  context_unpose takes what
+ * context_pose has returned. */
 void *context_pose(struct context *as);
 void  context_unpose(void *before);
 

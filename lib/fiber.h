@@ -55,9 +55,9 @@ static inline void fiber_expect(const struct fiber *f)
     prefetch(f->node);
 }
 
-/* The same of one that may be taken by others meanwhile, in two steps, with some time in between.  The first reads
- * nothing, the second the fiber alone, which is there as long as its runtime is: not what it points to, as its task
- * may have ended, or its generator. */
+/* The same for a fiber that others may take meanwhile, in two steps with some time in between.  The first reads
+ * nothing; the second reads the fiber alone, which is there as long as its runtime is, and not what it points to, as
+ * its task or its generator may have ended. */
 static inline void fiber_fetch(const struct fiber *f)
 {
     prefetch(f);

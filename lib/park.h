@@ -6,7 +6,7 @@
  *
  * Many may want to end one wait: what is waited for, the deadline, a cancel.  Then it has a
  * word, its claim, which holds the waiter while it may be claimed; a task's is in its node, where
- * cancelling looks for it.  Exactly one takes it out, park_claim tells whom: that one sets
+ * cancelling looks for it.  Exactly one takes it out, for whom park_claim is true: that one sets
  * `outcome` and wakes.  What is to be done before the waiter goes on, as copying an element to
  * it, is done in between.
  *

@@ -2,8 +2,8 @@
  *
  * A scope counts; it has no list of its tasks, so that starting one in it writes
  * one word.  The word `pending` is the number of tasks that have not ended, and 1 more for
- * the opener until it waits for the others: who makes it 0 wakes the opener, if it
- * waits, and is the last to touch the scope.
+ * the opener until it waits for the others: whoever makes it 0 wakes the opener, unless
+ * that is the opener itself, and is the last to touch the scope.
  */
 #ifndef WEFT_SCOPE_H
 #define WEFT_SCOPE_H

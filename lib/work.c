@@ -2,8 +2,8 @@
 
 #include <limits.h>
 
-/* Between two far picks there are so many near ones at least, however long they take: what has only yielded would else
- * come before what was woken, as soon as it takes long. */
+/* Between two far picks there are so many near ones at least, however long they take: else, where they take long, what
+ * has only yielded would come before what was woken. */
 #define FAR_LEAST 16
 
 /* Every so many far ones it looks after everybody's timers: another worker may be computing, and nobody be idle. */
@@ -24,8 +24,9 @@
 /* With a seed, of how many timers that expire together the order is drawn. */
 #define EXPIRED_DRAWN 16
 
-/* Of timers at a time: the queue keeps room for others, and what is left in a wheel anybody may take out.  But some at
- * each look, however long the queue: it may stay so for ever, and nobody else may have room either. */
+/* How many timers a worker takes out at a time: so many that its queue keeps room for others, since what is left in a
+ * wheel anybody may take out; but some at each look, however long the queue is: it may stay so for ever, and nobody
+ * else may have room either. */
 #define EXPIRED_MOST  256u
 #define EXPIRED_LEAST 16u
 
