@@ -9,6 +9,12 @@
 
 #define CACHE_LINE 64
 
+/* The size, rounded up to whole lines, as aligned_alloc wants it. */
+static inline size_t base_lines(size_t size)
+{
+    return (size + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1);
+}
+
 #define likely(x)     __builtin_expect(!!(x), 1)
 #define unlikely(x)   __builtin_expect(!!(x), 0)
 #define noinline      __attribute__((noinline))

@@ -230,7 +230,7 @@ int weft_chan_create(weft_chan **chan, size_t elem_size, size_t capacity)
     *chan = NULL;
     size_t bytes;
     if (__builtin_mul_overflow(elem_size, capacity, &bytes)) return -ENOMEM;
-    struct weft_chan *c = aligned_alloc(CACHE_LINE, (sizeof *c + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1));
+    struct weft_chan *c = aligned_alloc(CACHE_LINE, base_lines(sizeof *c));
     if (!c) return -ENOMEM;
     memset(c, 0, sizeof *c);
     c->elem_size = elem_size;

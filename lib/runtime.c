@@ -81,7 +81,7 @@ static void free_all(struct runtime *r)
 
 static void *make(size_t size)
 {
-    return aligned_alloc(CACHE_LINE, (size + CACHE_LINE - 1) & ~(size_t)(CACHE_LINE - 1));
+    return aligned_alloc(CACHE_LINE, base_lines(size));
 }
 
 /* At least four pages, so that with a guard half of it is left. */
