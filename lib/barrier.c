@@ -1,3 +1,5 @@
+/* barrier.c - rounds that begin when all have arrived; whoever was cancelled has not
+ */
 #include "order.h"
 #include "wait.h"
 #include "worker.h"

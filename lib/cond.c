@@ -1,3 +1,5 @@
+/* cond.c - waiting for a signal, with the mutex given back meanwhile; no signal is missed
+ */
 #include "mutex.h"
 #include "order.h"
 #include "wait.h"

@@ -1,3 +1,5 @@
+/* dump.c - all tasks, in words: those of the calling task's runtime, in a plain thread those of all
+ */
 #include "inspect.h"
 #include "registry.h"
 #include "stats.h"

@@ -1,3 +1,5 @@
+/* future.c - a value that arrives once: an event, and what came with it
+ */
 #include "event.h"
 
 #include <errno.h>

@@ -1,3 +1,5 @@
+/* group.c - a count, and those who wait until it is 0
+ */
 #include "order.h"
 #include "wait.h"
 #include "worker.h"

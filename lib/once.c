@@ -1,3 +1,5 @@
+/* once.c - the first call runs the function, and every call returns after its end
+ */
 #include "order.h"
 #include "wait.h"
 

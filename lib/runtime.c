@@ -1,3 +1,5 @@
+/* runtime.c - starting and stopping: whatever fails, and after the stop, nothing of a runtime is left
+ */
 #define _GNU_SOURCE
 #include "cancel.h"
 #include "blocking.h"

@@ -1,3 +1,5 @@
+/* rwlock.c - many readers or one writer; neither waits for ever for the other
+ */
 #include "order.h"
 #include "wait.h"
 #include "worker.h"

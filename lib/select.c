@@ -1,3 +1,5 @@
+/* select.c - one case of many, exactly once, on channels that others send to and receive from
+ */
 #include "chan.h"
 #include "worker.h"
 

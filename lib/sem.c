@@ -1,3 +1,5 @@
+/* sem.c - a count that is taken from and given to; who waits first is served first
+ */
 #include "order.h"
 #include "wait.h"
 #include "worker.h"

@@ -1,3 +1,5 @@
+/* time.c - the moment, and waiting for one
+ */
 #include "wait.h"
 #include "worker.h"
 
