@@ -87,9 +87,22 @@ int platform_thread_id(void)
     return (int)syscall(SYS_gettid);
 }
 
-bool platform_thread_exists(int id)
+int64_t platform_thread_clock(void)
 {
-    return syscall(SYS_tgkill, getpid(), id, 0) == 0;
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+bool platform_thread_exists(int id, int64_t moment)
+{
+    char name[64], stat[512];
+    if (syscall(SYS_tgkill, getpid(), id, 0) != 0) return false;
+    snprintf(name, sizeof name, "/proc/self/task/%d/stat", id);
+    if (!read_file(AT_FDCWD, name, stat, sizeof stat)) return true;
+    const char *at = strrchr(stat, ')'); /* when it began is the twentieth field after the name */
+    for (int i = 0; at && i < 20; i++) at = strchr(at + 1, ' ');
+    return !at || strtoll(at, NULL, 10) * (INT64_C(1000000000) / sysconf(_SC_CLK_TCK)) <= moment;
 }
 
 int platform_thread_start(uint64_t *thread, size_t stack_size, void *(*fn)(void *arg), void *arg)

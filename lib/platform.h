@@ -22,9 +22,15 @@ unsigned platform_threads(void);
  * thread does that has made the request. */
 unsigned platform_system_threads(void);
 
-/* The calling thread's number, and whether this process has a thread of that number. */
-int  platform_thread_id(void);
-bool platform_thread_exists(int id);
+/* The calling thread's number. */
+int platform_thread_id(void);
+
+/* The moment for platform_thread_exists: CLOCK_BOOTTIME in nanoseconds. */
+int64_t platform_thread_clock(void);
+
+/* Whether this process has a thread of that number that began by then, as far as the system tells, which does so in
+ * hundredths of a second: numbers are given out again. */
+bool platform_thread_exists(int id, int64_t moment);
 
 /* Starts a thread that runs fn(arg), with a stack of that size, or with the default one where that is too small for the
  * thread-locals of the program, which lie on it.  No signal is delivered there but what the thread itself causes, and a

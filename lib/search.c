@@ -241,21 +241,25 @@ static void judge_steal(struct worker *w)
     }
 }
 
-/* Threads of runtimes that have been joined, and that the system may list for a moment still. */
+/* Threads of runtimes that have been joined, and that the system may list for a moment still; or that are long gone, as
+ * nobody has looked since, and whose numbers others may have. */
 static struct {
     Atomic(uint32_t) lock;
     unsigned         count;
-    int              ids[64];
+    struct ended {
+        int     id;
+        int64_t joined;
+    } threads[64];
 } ended;
 
 void search_thread_ended(int id)
 {
     lock_take(&ended.lock);
-    if (ended.count == array_len(ended.ids)) ended.count--; /* the first of so many are long gone */
+    if (ended.count == array_len(ended.threads)) ended.count--; /* the first of so many are long gone */
     order_hide();
-    memmove(ended.ids + 1, ended.ids, ended.count * sizeof ended.ids[0]);
+    memmove(ended.threads + 1, ended.threads, ended.count * sizeof ended.threads[0]);
     order_show();
-    ended.ids[0] = id;
+    ended.threads[0] = (struct ended){id, platform_thread_clock()};
     ended.count++;
     lock_drop(&ended.lock);
 }
@@ -264,8 +268,10 @@ static unsigned still_listed(void)
 {
     unsigned n = 0;
     lock_take(&ended.lock);
-    for (unsigned i = 0; i < ended.count; i++)
-        if (platform_thread_exists(ended.ids[i])) ended.ids[n++] = ended.ids[i];
+    for (unsigned i = 0; i < ended.count; i++) {
+        struct ended t = ended.threads[i];
+        if (platform_thread_exists(t.id, t.joined)) ended.threads[n++] = t;
+    }
     ended.count = n;
     lock_drop(&ended.lock);
     return n;

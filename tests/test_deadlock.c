@@ -6,6 +6,8 @@
 #include "support.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -670,6 +672,61 @@ static int part_thread_asleep_seeded(void)
     return weft_run(wait_for_help, &h, WEFT_OPTIONS(.seed = 4));
 }
 
+/* The number of a worker that has ended is given to the thread that helps. */
+struct namesake {
+    struct helper helper;
+    atomic_int    number;
+    atomic_int    verdict; /* 1: it helps; -1: it ends */
+};
+
+static int note_number(void *number)
+{
+    *(int *)number = (int)gettid();
+    return 0;
+}
+
+static void help_if_wanted(void *arg)
+{
+    struct namesake *n = arg;
+
+    atomic_store(&n->number, (int)gettid());
+    while (atomic_load(&n->verdict) == 0) sched_yield();
+    if (atomic_load(&n->verdict) == 1) help_later(&n->helper);
+}
+
+static int receive_help(void *arg)
+{
+    struct helper *h = arg;
+
+    expect(receive(h->chan) == 0);
+    return 36;
+}
+
+/* What number comes next the system can be told, by who may; others of the machine may be faster.  37: it was not to be
+ * had. */
+static int part_namesake(void)
+{
+    struct namesake n = {.helper = {.chan = make_chan(), .rest = rest_asleep}};
+    int             worker, result = 37, last = open("/proc/sys/kernel/ns_last_pid", O_WRONLY);
+
+    expect(weft_run(note_number, &worker, WEFT_OPTIONS(.workers = 1)) == 0);
+    test_sleep(20 * WEFT_MS); /* the system says when a thread began in hundredths of a second */
+    for (int tries = 0; result == 37 && last >= 0 && tries < 100; tries++) {
+        atomic_store(&n.number, 0);
+        atomic_store(&n.verdict, 0);
+        if (dprintf(last, "%d", worker - 1) < 0) break;
+        test_thread_start(&n.helper.thread, help_if_wanted, &n);
+        while (atomic_load(&n.number) == 0) sched_yield();
+        bool same = atomic_load(&n.number) == worker;
+        atomic_store(&n.verdict, same ? 1 : -1);
+        if (same) result = weft_run(receive_help, &n.helper, WEFT_OPTIONS(.workers = 1));
+        test_thread_join(&n.helper.thread);
+    }
+    if (last >= 0) close(last);
+    weft_chan_destroy(n.helper.chan);
+    return result;
+}
+
 /* ---- the moments at which a thread begins to wait ------------------------------------------------- */
 
 void     __wrap_search_park(void);
@@ -876,14 +933,19 @@ static void assert_contains(const char *text, const char *what)
     assert_non_null(strstr(text, what));
 }
 
-/* The child ends with `result` after so many reports. */
-static void run_part(struct test_child *child, const char *name, int result, size_t reports)
+/* The child has ended with `result` after so many reports. */
+static void assert_ended(const struct test_child *child, const char *name, int result, size_t reports)
 {
-    test_child_run(child, name);
     bool good = WIFEXITED(child->status) && WEXITSTATUS(child->status) == result;
     if (!good || test_count_of(child->text, REPORT) != reports) print_error("%s said: %s\n", name, child->text);
     assert_true(good);
     assert_int_equal(test_count_of(child->text, REPORT), reports);
+}
+
+static void run_part(struct test_child *child, const char *name, int result, size_t reports)
+{
+    test_child_run(child, name);
+    assert_ended(child, name, result, reports);
 }
 
 /* The line that begins with the task of that function, and what follows up to the next task. */
@@ -1104,6 +1166,16 @@ static void nothing_is_reported_while_somebody_can_act(void **state)
     run_part(&child, "outer", 43, 0);
 }
 
+static void who_has_the_number_of_one_that_has_ended_can_act(void **state)
+{
+    (void)state;
+    struct test_child child;
+
+    test_child_run(&child, "namesake");
+    if (WIFEXITED(child.status) && WEXITSTATUS(child.status) == 37) skip();
+    assert_ended(&child, "namesake", 36, 0);
+}
+
 /* It hangs, until its alarm. */
 static void assert_hangs(const char *name)
 {
@@ -1156,6 +1228,7 @@ int main(int argc, char **argv)
         {"thread_in_weft_sleep", part_thread_in_weft_sleep},
         {"thread_in_select", part_thread_in_select},
         {"thread_asleep_seeded", part_thread_asleep_seeded},
+        {"namesake", part_namesake},
         {"call_slowly", part_call_slowly},
         {"start_thread_meanwhile", part_start_thread_meanwhile},
         {"timer", part_timer},
@@ -1179,6 +1252,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(who_waits_again_is_freed_again),
         cmocka_unit_test(threads_that_cannot_act_are_no_help),
         cmocka_unit_test(nothing_is_reported_while_somebody_can_act),
+        cmocka_unit_test(who_has_the_number_of_one_that_has_ended_can_act),
         cmocka_unit_test(the_option_says_whether),
     };
 

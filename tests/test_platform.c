@@ -381,6 +381,29 @@ static void own_threads_are_not_the_systems(void **state)
     test_thread_join(&thread);
 }
 
+static atomic_int number;
+
+static void note_number(void *arg)
+{
+    (void)arg;
+    atomic_store(&number, platform_thread_id());
+}
+
+/* Who began later is another, which has been given the number of one that has ended. */
+static void a_thread_exists_from_its_beginning(void **state)
+{
+    (void)state;
+    test_thread thread;
+    int         own = platform_thread_id();
+
+    assert_true(platform_thread_exists(own, platform_thread_clock()));
+    assert_false(platform_thread_exists(own, 0));
+    test_thread_start(&thread, note_number, NULL);
+    test_thread_join(&thread);
+    task_until(!platform_thread_exists(atomic_load(&number), platform_thread_clock()));
+    assert_task_checks();
+}
+
 int main(void)
 {
 #define WITH_ROOT(test) cmocka_unit_test_setup_teardown(test, make_root, remove_root)
@@ -398,6 +421,7 @@ int main(void)
         cmocka_unit_test(wake_wakes),
         cmocka_unit_test(threads_are_counted),
         cmocka_unit_test(own_threads_are_not_the_systems),
+        cmocka_unit_test(a_thread_exists_from_its_beginning),
         cmocka_unit_test(one_side_of_the_fence_sees_the_other),
     };
 

@@ -211,8 +211,14 @@ int platform_thread_id(void)
     return (int)(running - threads);
 }
 
-bool platform_thread_exists(int id)
+int64_t platform_thread_clock(void)
 {
+    return platform_clock();
+}
+
+bool platform_thread_exists(int id, int64_t moment)
+{
+    (void)moment;
     return !threads[id].ended;
 }
 
