@@ -2,7 +2,7 @@
  *
  * What holds in every order of events: each task that was taken runs and ends
  * before its scope is closed, and whoever is told a reason within one scope is
- * told the same one.
+ * told the same one, which somebody gave who reaches that far.
  */
 #include "support.h"
 
@@ -281,6 +281,185 @@ static void cancel_reaches_all_who_wait(void **state)
     assert_int_equal(test_run_workers(cancel_waiters, NULL), 0);
 }
 
+/* ---- reasons ------------------------------------------------------------------------------- */
+
+/* Somewhere in a tree: an open scope, or a spawned task; and why it, and all within, may be cancelled, which is noted
+ * before it is done. */
+struct place {
+    struct place *outer;
+    bool          shield;
+    weft_time     deadline;
+    atomic_bool   cancelled, failed;
+    atomic_int    jobs; /* that have not ended */
+    weft_scope    scope;
+};
+
+/* Some of the open scopes, for whoever cancels them from outside. */
+static weft_mutex    open_lock;
+static struct place *open_places[16];
+
+static weft_event never;
+
+static bool was_given(const struct place *p, int reason)
+{
+    for (; p; p = p->shield ? NULL : p->outer) {
+        if (reason == -ECANCELED && atomic_load(&p->cancelled)) return true;
+        if (reason == -EIO && atomic_load(&p->failed)) return true;
+        if (reason == -ETIMEDOUT && p->deadline && weft_now() >= p->deadline) return true;
+    }
+    return false;
+}
+
+struct branch {
+    struct place *at;
+    uint32_t      chance;
+    int           depth;
+};
+
+static void live(struct place *at, uint32_t *chance, int depth);
+
+static int run_job(void *arg)
+{
+    struct branch self = *(struct branch *)arg;
+
+    live(self.at, &self.chance, self.depth);
+    bool fails = test_random(&self.chance) % 8 == 0;
+    if (fails) atomic_store(&self.at->failed, true);
+    atomic_fetch_sub(&self.at->jobs, 1);
+    return fails ? -EIO : 0;
+}
+
+static int run_spawned(void *arg)
+{
+    struct branch *self = arg;
+
+    live(self->at, &self->chance, self->depth);
+    return 0;
+}
+
+static void spawn_within(struct place *outer, uint32_t *chance, int depth)
+{
+    struct place  places[3];
+    struct branch branches[3];
+    weft_task     tasks[3];
+    unsigned      count = 1 + test_random(chance) % 3;
+
+    for (unsigned i = 0; i < count; i++) {
+        places[i] = (struct place){.outer = outer};
+        branches[i] = (struct branch){&places[i], test_random(chance) | 1, depth};
+        weft_spawn(&tasks[i], run_spawned, &branches[i]);
+    }
+    if (test_random(chance) % 2) {
+        unsigned i = test_random(chance) % count;
+        atomic_store(&places[i].cancelled, true);
+        weft_cancel(&tasks[i]);
+    }
+    for (unsigned i = 0; i < count; i++) task_check(weft_await(&tasks[i]) == 0);
+}
+
+/* Where others may cancel it, while it stands there, or takes it away. */
+static bool show(unsigned at, struct place *before, struct place *after)
+{
+    weft_mutex_lock(&open_lock);
+    bool shown = open_places[at] == before;
+    if (shown) open_places[at] = after;
+    weft_mutex_unlock(&open_lock);
+    return shown;
+}
+
+static void open_within(struct place *outer, uint32_t *chance, int depth)
+{
+    struct place self = {.outer = outer, .shield = test_random(chance) % 6 == 0};
+    bool         one_root = test_random(chance) % 6 == 0;
+    unsigned     at = test_random(chance) % TEST_LENGTH(open_places);
+
+    if (test_random(chance) % 3 == 0) self.deadline = weft_now() + test_random(chance) % WEFT_MS;
+    task_check(weft_scope_open(&self.scope, WEFT_SCOPE(.deadline = self.deadline, .one_root = one_root,
+                                                       .shield = self.shield)) == 0);
+    bool shown = show(at, NULL, &self);
+    for (unsigned i = test_random(chance) % 4; i > 0; i--) {
+        struct branch job = {&self, test_random(chance) | 1, depth};
+        atomic_fetch_add(&self.jobs, 1);
+        task_check(weft_go(run_job, &job, sizeof job) == 0);
+    }
+    live(&self, chance, depth);
+    if (test_random(chance) % 4 == 0) {
+        atomic_store(&self.cancelled, true);
+        weft_scope_cancel(&self.scope);
+        task_check(weft_check() != 0);
+    }
+    if (shown) show(at, &self, NULL);
+    bool late = self.deadline && weft_now() >= self.deadline;
+    int  before = weft_check(), result = weft_scope_close(&self.scope);
+    task_check(result == 0 ? before == 0 && !late : was_given(&self, result));
+    task_check(before == 0 || result == before);
+    task_check(atomic_load(&self.jobs) == 0);
+}
+
+static void live(struct place *at, uint32_t *chance, int depth)
+{
+    int before = 0;
+
+    for (unsigned steps = test_random(chance) % 4; steps > 0; steps--) {
+        int reason = 0;
+        switch (test_random(chance) % 6) {
+        case 0:
+        case 1:
+            if (depth > 0) open_within(at, chance, depth - 1);
+            break;
+        case 2:
+            if (depth > 0) spawn_within(at, chance, depth - 1);
+            break;
+        case 3: reason = weft_sleep(weft_now() + test_random(chance) % (WEFT_MS / 4)); break;
+        case 4:
+            if ((reason = weft_check())) task_check(weft_event_wait(&never, WEFT_NEVER) == reason);
+            break;
+        case 5: weft_yield(); break;
+        }
+        if (reason == 0) reason = weft_check();
+        task_check(reason == 0 ? before == 0 : was_given(at, reason));
+        task_check(before == 0 || reason == before);
+        before = reason;
+    }
+}
+
+static void cancel_any(void *arg)
+{
+    uint32_t chance = 1;
+
+    while (!atomic_load((atomic_bool *)arg)) {
+        weft_mutex_lock(&open_lock);
+        struct place *p = open_places[test_random(&chance) % TEST_LENGTH(open_places)];
+        if (p) {
+            atomic_store(&p->cancelled, true);
+            weft_scope_cancel(&p->scope);
+        }
+        weft_mutex_unlock(&open_lock);
+        test_sleep(50 * WEFT_US);
+    }
+}
+
+static int grow_trees(void *arg)
+{
+    uint32_t chance = *(uint32_t *)arg;
+
+    for (size_t i = 0; i < test_scale(400); i++) open_within(NULL, &chance, 7);
+    return 0;
+}
+
+static void nobody_is_told_what_nobody_said(void **state)
+{
+    (void)state;
+    for (uint32_t seed = 1; seed <= 2; seed++) {
+        atomic_bool over = false;
+        test_thread thread;
+        if (seed == 2) test_thread_start(&thread, cancel_any, &over);
+        assert_int_equal(test_run_workers(grow_trees, &seed), 0);
+        atomic_store(&over, true);
+        if (seed == 2) test_thread_join(&thread);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +467,7 @@ int main(void)
         cmocka_unit_test(one_error_wins),
         cmocka_unit_test(trees_of_scopes_close),
         cmocka_unit_test(cancel_reaches_all_who_wait),
+        cmocka_unit_test(nobody_is_told_what_nobody_said),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
