@@ -17,11 +17,22 @@ struct call_moment {
     uint32_t life, change[2];
 };
 
+static always_inline uint32_t call_life(struct descriptor *d)
+{
+    return load_acquire(&d->life); /* pairs with weft_close */
+}
+
+/* For each further try of a call: in the life in which the call was made, which may be over. */
+static always_inline struct call_moment call_now_in(struct descriptor *d, uint32_t life)
+{
+    /* acquire: pairs with changed. */
+    return (struct call_moment){life,
+                                {load_acquire(&d->change[DESCRIPTOR_IN]), load_acquire(&d->change[DESCRIPTOR_OUT])}};
+}
+
 static always_inline struct call_moment call_now(struct descriptor *d)
 {
-    /* acquire: pairs with reported. */
-    return (struct call_moment){load_acquire(&d->life),
-                                {load_acquire(&d->change[DESCRIPTOR_IN]), load_acquire(&d->change[DESCRIPTOR_OUT])}};
+    return call_now_in(d, call_life(d));
 }
 
 static inline bool call_lives(struct descriptor *d, uint32_t life)

@@ -14,12 +14,13 @@ int weft_accept(int fd, struct sockaddr *address, socklen_t *length, weft_time d
 {
     struct descriptor *d = descriptor_get(fd);
     if (!d) return descriptor_error(fd);
-    int error = io_make_nonblocking(fd, d);
+    const uint32_t life = call_life(d);
+    int            error = io_make_nonblocking(fd, d);
     if (error) return error;
     struct worker *w = worker_self();
     if (w) worker_spend_more(w, IO_CALLS);
     for (;;) {
-        struct call_moment before = call_now(d);
+        struct call_moment before = call_now_in(d, life);
         if (!call_begin(d, before.life)) return call_was_closed(d);
         int accepted = accept4(fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC), why = accepted < 0 ? errno : 0;
         call_end(d);
@@ -78,10 +79,10 @@ int weft_connect(int fd, const struct sockaddr *address, socklen_t length, weft_
 {
     struct descriptor *d = descriptor_get(fd);
     if (!d) return descriptor_error(fd);
-    int error = io_make_nonblocking(fd, d);
-    if (error) return error;
     struct call_moment before = call_now(d);
     const uint32_t     life = before.life;
+    int                error = io_make_nonblocking(fd, d);
+    if (error) return error;
     /* A local socket whose listener's queue is full tells nobody when it is not. */
     while ((error = try_connect(fd, address, length, d, life)) == -EAGAIN) {
         int refused = wait_refused(deadline);
@@ -92,8 +93,7 @@ int weft_connect(int fd, const struct sockaddr *address, socklen_t length, weft_
     while ((error = try_connected(fd, d, life)) == -EINPROGRESS) {
         error = io_wait(fd, d, before, POLLOUT, deadline, &io_kind_out);
         if (error) return error;
-        before = call_now(d);
-        before.life = life;
+        before = call_now_in(d, life);
     }
     return error;
 }

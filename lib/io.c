@@ -25,7 +25,7 @@ static uint64_t data_of(int fd, uint32_t life)
 /* With the lock held: who waits for the direction is to be woken. */
 static struct wait_entry *changed(struct descriptor *d, int direction)
 {
-    /* release: pairs with call_now; who sees it tries after what was reported. */
+    /* release: pairs with call_now_in; who sees it tries after what was reported. */
     store_release(&d->change[direction], load_relaxed(&d->change[direction]) + 1);
     return wait_empty(&d->waiting[direction]) ? NULL : wait_claim_all(&d->waiting[direction]);
 }
@@ -364,7 +364,7 @@ bool io_is_socket(int fd)
 /* Other things' flags stay as they are. */
 int io_make_nonblocking(int fd, struct descriptor *d)
 {
-    if (!call_begin(d, call_now(d).life)) return call_was_closed(d);
+    if (!call_begin(d, call_life(d))) return call_was_closed(d);
     int flags = fcntl(fd, F_GETFL), error = 0;
     if (flags < 0) error = -errno;
     else if (flags & O_NONBLOCK) error = 0;
@@ -380,10 +380,11 @@ int weft_poll(int fd, short events, weft_time deadline)
 {
     struct descriptor *d = descriptor_get(fd);
     if (!d) return descriptor_error(fd);
+    const uint32_t life = call_life(d);
     struct worker *w = worker_self();
     if (w) worker_spend_more(w, IO_CALLS);
     for (;;) {
-        struct call_moment before = call_now(d);
+        struct call_moment before = call_now_in(d, life);
         struct pollfd      polled = {.fd = fd, .events = events};
         if (!call_begin(d, before.life)) return call_was_closed(d);
         int n = poll(&polled, 1, 0), why = n < 0 ? errno : 0;

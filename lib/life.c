@@ -179,7 +179,7 @@ int weft_close(int fd)
     chaos_point();
     for (unsigned tries = 0; load_acquire(&d->calls) != DESCRIPTOR_CLOSING;) spin_pause(&tries);
     chaos_point();
-    add_release(&d->life, 1); /* pairs with call_now; a call that has not begun to wait sees it under the lock */
+    add_release(&d->life, 1); /* pairs with call_life; a call that has not begun to wait sees it under the lock */
     /* It lingers by another number, as this one is free as soon as its close begins. */
     int lingering = lingers(fd, load_relaxed(&d->kind)) ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
     store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);

@@ -311,14 +311,14 @@ static always_inline void expect(const struct transfer *t, const struct descript
     f->soon[1] = t->message ? (const void *)t->message : t->bytes;
 }
 
-static always_inline ssize_t transfer(const struct transfer *t, weft_time deadline)
+/* In that life of the number. */
+static always_inline ssize_t transfer_in(const struct transfer *t, struct descriptor *d, uint32_t life,
+                                         weft_time deadline)
 {
-    struct descriptor *d = descriptor_get(t->fd);
-    if (unlikely(!d)) return descriptor_error(t->fd);
     struct worker *w = worker_self();
     if (likely(w)) worker_spend_more(w, IO_CALLS);
     for (;;) {
-        struct call_moment before = call_now(d);
+        struct call_moment before = call_now_in(d, life);
         chaos_point();
         bool    dry = !t->out && !t->message && known_dry(d, before.change[DESCRIPTOR_IN], t->size, deadline);
         ssize_t n = dry ? -EAGAIN : try_with_others(t, d, before.life);
@@ -331,6 +331,12 @@ static always_inline ssize_t transfer(const struct transfer *t, weft_time deadli
         if (dry && error != -EBADF && (n = try_once(t, d, before.life)) >= 0) return transferred(t, d, before, n);
         return error;
     }
+}
+
+static always_inline ssize_t transfer(const struct transfer *t, weft_time deadline)
+{
+    struct descriptor *d = descriptor_get(t->fd);
+    return likely(d) ? transfer_in(t, d, call_life(d), deadline) : descriptor_error(t->fd);
 }
 
 /* ---- the calls ------------------------------------------------------------- */
@@ -351,9 +357,9 @@ static ssize_t at_offset(const struct transfer *t)
     struct descriptor *d = descriptor_get(t->fd);
     if (!d) return descriptor_error(t->fd);
     if (t->offset < 0) return -EINVAL;
+    uint32_t       life = call_life(d);
     struct worker *w = worker_self();
     if (w) worker_spend_more(w, IO_CALLS);
-    uint32_t life = call_now(d).life;
     if (!call_begin(d, life)) return call_was_closed(d);
     ssize_t n = try_file(t, d);
     call_end(d);
@@ -395,9 +401,12 @@ static bool given_up(ssize_t error)
 /* As far as it got, when it has come to the end or was given up. */
 static always_inline ssize_t in_full(struct transfer t, weft_time deadline)
 {
-    size_t size = t.size;
+    struct descriptor *d = descriptor_get(t.fd);
+    if (unlikely(!d)) return descriptor_error(t.fd);
+    const uint32_t life = call_life(d);
+    size_t         size = t.size;
     while (t.size > 0) {
-        ssize_t n = transfer(&t, deadline);
+        ssize_t n = transfer_in(&t, d, life, deadline);
         if (n < 0 && !(t.size < size && given_up(n))) return n;
         if (n <= 0) break;
         t.bytes = (char *)t.bytes + n;

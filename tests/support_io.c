@@ -177,11 +177,16 @@ static int run_call(void *arg)
     return 0;
 }
 
-void test_call_begin(struct test_call *c, bool thread)
+void test_call_start(struct test_call *c, bool thread)
 {
     atomic_init(&c->begun, false);
     test_side_start(&c->side, thread, run_call, c);
     task_until(atomic_load(&c->begun));
+}
+
+void test_call_begin(struct test_call *c, bool thread)
+{
+    test_call_start(c, thread);
     test_let_run();
 }
 

@@ -62,7 +62,10 @@ struct test_call {
     test_side   side;
 };
 
-/* It has begun, and most likely waits. */
+/* It has begun. */
+void test_call_start(struct test_call *c, bool thread);
+
+/* And most likely waits. */
 void test_call_begin(struct test_call *c, bool thread);
 
 /* What it came to. */

@@ -4,7 +4,9 @@
 #include "descriptor.h"
 #include "order.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -330,6 +332,55 @@ static void who_was_woken_takes_nothing_of_the_next(void **state)
     assert_int_equal(test_run(succeed, NULL, WEFT_OPTIONS(.one_root = true)), 0);
 }
 
+/* Two ends of datagrams, of which many fit. */
+static void make_datagrams(int ends[2])
+{
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t          size = sizeof any;
+
+    ends[0] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    ends[1] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    task_check(bind(ends[0], (struct sockaddr *)&any, size) == 0);
+    task_check(getsockname(ends[0], (struct sockaddr *)&any, &size) == 0);
+    task_check(connect(ends[1], (struct sockaddr *)&any, size) == 0);
+}
+
+/* A call that is several of the system's may let others run in between, or not: what it has begun with one descriptor
+ * it does not end with another. */
+static int close_half_way(void *arg)
+{
+    enum { COUNT = 150 };
+    int              ends[2], others[2], left = 0;
+    char             bytes[COUNT], first;
+    struct test_call reader = {.bytes = bytes, .size = COUNT, .deadline = WEFT_NEVER, .full = true};
+
+    (void)arg;
+    make_datagrams(ends);
+    make_datagrams(others);
+    for (int i = 0; i < COUNT; i++) {
+        task_check(send(ends[1], i == 0 ? "1" : "x", 1, 0) == 1);
+        task_check(send(others[1], "o", 1, 0) == 1);
+    }
+    reader.fd = ends[0];
+    test_call_start(&reader, false);
+    task_until(recv(ends[0], &first, 1, MSG_PEEK | MSG_DONTWAIT) != 1 || first != '1');
+    task_check(weft_close(ends[0]) == 0);
+    test_take_number(others[0], ends[0]);
+    ssize_t result = test_call_end(&reader);
+    task_check(result == -EBADF || result == COUNT);
+    while (recv(ends[0], bytes, 1, MSG_DONTWAIT) == 1) left++;
+    task_check(left == COUNT);
+    close_both(ends);
+    task_check(weft_close(others[1]) == 0);
+    return 0;
+}
+
+static void half_a_call_takes_nothing_of_the_next(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 10; i++) assert_everywhere(close_half_way, NULL);
+}
+
 /* The next of a number waits anew, whatever was known of the last. */
 static int use_again(void *arg)
 {
@@ -628,6 +679,7 @@ int main(void)
         cmocka_unit_test(number_opened_anew_is_told),
         cmocka_unit_test(closing_wakes_who_waits),
         cmocka_unit_test(who_was_woken_takes_nothing_of_the_next),
+        cmocka_unit_test(half_a_call_takes_nothing_of_the_next),
         cmocka_unit_test(number_used_again_is_waited_for),
         cmocka_unit_test(number_used_again_is_waited_for_after_giving_up),
         cmocka_unit_test(who_gives_up_has_missed_nothing),
