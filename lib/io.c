@@ -229,6 +229,9 @@ static void unlock(void *arg)
     spin_drop(&((struct descriptor *)arg)->lock, 0);
 }
 
+/* A plain thread for which there is no eventfd left tries so often, as weft_close cannot wake it. */
+#define ALONE_NS (10 * WEFT_MS)
+
 static int thread_poll(int fd, struct descriptor *d, uint32_t life, short events, weft_time deadline)
 {
     if (deadline == 0) return -EAGAIN;
@@ -239,10 +242,11 @@ static int thread_poll(int fd, struct descriptor *d, uint32_t life, short events
     order_hide(); /* weft_close, which writes to it, is not ordered before its end */
     me.event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     order_show();
-    if (me.event < 0) return -errno;
+    bool alone = me.event < 0;
+    if (alone) left = left < 0 ? ALONE_NS : min_of(left, ALONE_NS);
     spin_take(&d->lock);
     bool alive = call_lives(d, life);
-    if (alive) {
+    if (alive && !alone) {
         me.next = d->threads;
         d->threads = &me;
     }
@@ -251,7 +255,7 @@ static int thread_poll(int fd, struct descriptor *d, uint32_t life, short events
     if (alive) {
         struct pollfd   polled[2] = {{.fd = fd, .events = events}, {.fd = me.event, .events = POLLIN}};
         struct timespec timeout = {left / WEFT_SEC, left % WEFT_SEC};
-        if (ppoll(polled, 2, left < 0 ? NULL : &timeout, NULL) < 0 && errno != EINTR) result = -errno;
+        if (ppoll(polled, alone ? 1 : 2, left < 0 ? NULL : &timeout, NULL) < 0 && errno != EINTR) result = -errno;
         spin_take(&d->lock);
         struct io_thread **at = &d->threads;
         while (*at && *at != &me) at = &(*at)->next;
@@ -260,7 +264,7 @@ static int thread_poll(int fd, struct descriptor *d, uint32_t life, short events
         spin_drop(&d->lock, 0);
     }
     order_hide();
-    close(me.event);
+    if (!alone) close(me.event);
     order_show();
     return alive ? result : call_was_closed(d);
 }

@@ -5,7 +5,8 @@
  *   3. With the entry's lock held: if a report has come since 1, the call tries again; else it waits.  A report
  *      wakes all that wait for its direction, and they try again.
  *
- * A plain thread polls the descriptor itself, and an eventfd by which weft_close wakes it.
+ * A plain thread polls the descriptor itself, and an eventfd by which weft_close wakes it; without one, when there is no
+ * descriptor left, it looks every so often.
  *
  * ThreadSanitizer knows the system calls that transfer, and what they order; each is made by the caller, or in its name
  * (blocking.c).  What serves waiting is hidden from it.

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -987,6 +988,126 @@ static void bad_numbers_are_told(void **state)
     assert_everywhere(use_bad_numbers, NULL);
 }
 
+/* ---- without a descriptor left ------------------------------------------------ */
+
+/* Every number that the process may have is in use, as `fd` is. */
+static void take_all_numbers(int fd, struct rlimit *before)
+{
+    int next = dup(fd);
+
+    task_check(next >= 0 && close(next) == 0 && getrlimit(RLIMIT_NOFILE, before) == 0);
+    task_check(setrlimit(RLIMIT_NOFILE, &(struct rlimit){(rlim_t)next, before->rlim_max}) == 0);
+    task_check(dup(fd) < 0);
+}
+
+/* How often a plain thread has begun to wait. */
+static atomic_uint polls;
+
+int __real_ppoll(struct pollfd *polled, nfds_t count, const struct timespec *left, const sigset_t *set);
+int __wrap_ppoll(struct pollfd *polled, nfds_t count, const struct timespec *left, const sigset_t *set);
+
+int __wrap_ppoll(struct pollfd *polled, nfds_t count, const struct timespec *left, const sigset_t *set)
+{
+    atomic_fetch_add(&polls, 1);
+    return __real_ppoll(polled, count, left, set);
+}
+
+static void call_until_it_waits(struct test_call *call)
+{
+    unsigned before = atomic_load(&polls);
+
+    test_call_begin(call, true);
+    task_until(atomic_load(&polls) != before);
+}
+
+/* A plain thread needs none to wait. */
+static void wait_with_all_numbers_taken(enum test_link link, short events)
+{
+    int              ends[2], others[2];
+    char             bytes[16];
+    struct rlimit    before;
+    struct test_call call = {.events = events, .bytes = bytes, .size = sizeof bytes, .deadline = WEFT_NEVER};
+
+    test_link_make(ends, link);
+    test_link_make(others, TEST_PIPE);
+    task_check(write(others[1], "other", 5) == 5);
+    take_all_numbers(ends[0], &before);
+    call.fd = ends[0];
+    call_until_it_waits(&call);
+    task_check(write(ends[1], "x", 1) == 1);
+    task_check(test_call_end(&call) == (events ? events : 1));
+    if (events) task_check(weft_read(ends[0], bytes, sizeof bytes, WEFT_NEVER) == 1);
+    call.deadline = test_now() + 25 * WEFT_MS; /* a thread's clock */
+    test_call_begin(&call, true);
+    task_check(test_call_end(&call) == -ETIMEDOUT);
+    task_check(test_now() >= call.deadline);
+    call.deadline = WEFT_NEVER;
+    call_until_it_waits(&call);
+    task_check(weft_close(ends[0]) == 0);
+    /* The number is another's when it looks again. */
+    test_take_number(others[0], ends[0]);
+    task_check(test_call_end(&call) == -EBADF);
+    task_check(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    task_check(weft_read(ends[0], bytes, sizeof bytes, WEFT_NEVER) == 5);
+    close_both(ends);
+    task_check(weft_close(others[1]) == 0);
+}
+
+static int wait_in_threads(void *arg)
+{
+    (void)arg;
+    for (enum test_link link = 0; link < TEST_LINKS; link++) {
+        wait_with_all_numbers_taken(link, 0);
+        wait_with_all_numbers_taken(link, POLLIN);
+    }
+    return 0;
+}
+
+static void threads_need_no_descriptor_to_wait(void **state)
+{
+    (void)state;
+    assert_everywhere(wait_in_threads, NULL);
+}
+
+/* A runtime does, for the first wait of its tasks: which says so, and can be made again. */
+static int wait_first_with_all_numbers_taken(void *arg)
+{
+    int           ends[2];
+    char          bytes[16] = "";
+    struct rlimit before;
+
+    (void)arg;
+    test_link_make(ends, TEST_UNIX);
+    take_all_numbers(ends[0], &before);
+    for (int i = 0; i < 3; i++) {
+        task_check(weft_read(ends[0], bytes, sizeof bytes, WEFT_NEVER) == -EMFILE);
+        task_check(weft_read(ends[0], bytes, sizeof bytes, weft_now() + HOUR) == -EMFILE);
+        task_check(weft_read(ends[0], bytes, sizeof bytes, 0) == -EAGAIN);
+        task_check(weft_poll(ends[0], POLLIN, WEFT_NEVER) == -EMFILE);
+        /* What need not wait needs none. */
+        task_check(weft_write(ends[1], "weft", 4, WEFT_NEVER) == 4);
+        task_check(weft_poll(ends[0], POLLIN, WEFT_NEVER) == POLLIN);
+        task_check(weft_read(ends[0], bytes, 2, WEFT_NEVER) == 2);
+        /* As every error, instead of the count. */
+        task_check(weft_read_full(ends[0], bytes + 2, 3, WEFT_NEVER) == -EMFILE);
+        task_check(memcmp(bytes, "weft", 4) == 0);
+    }
+    task_check(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    struct test_call reader = {.fd = ends[0], .bytes = bytes, .size = sizeof bytes, .deadline = WEFT_NEVER};
+    test_call_begin(&reader, false);
+    task_check(weft_write(ends[1], "warp", 4, WEFT_NEVER) == 4);
+    task_check(test_call_end(&reader) == 4);
+    task_check(memcmp(bytes, "warp", 4) == 0);
+    close_both(ends);
+    return 0;
+}
+
+static void first_wait_without_a_descriptor_left_can_be_made_again(void **state)
+{
+    (void)state;
+    assert_in_tasks(wait_first_with_all_numbers_taken, NULL);
+}
+
 /* ---- SIGPIPE ----------------------------------------------------------------- */
 
 static atomic_int pipes_broken;
@@ -1443,6 +1564,8 @@ int main(void)
         cmocka_unit_test(poll_tells_of_the_end_unasked),
         cmocka_unit_test(only_sockets_change_their_flags),
         cmocka_unit_test(eventfd_counts),
+        cmocka_unit_test(threads_need_no_descriptor_to_wait),
+        cmocka_unit_test(first_wait_without_a_descriptor_left_can_be_made_again),
         cmocka_unit_test(files_are_always_ready),
         cmocka_unit_test(bad_numbers_are_told),
         cmocka_unit_test(memory_that_is_none_is_told),
