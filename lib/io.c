@@ -293,18 +293,23 @@ static int enlist(struct weft_runtime *rt, int fd, struct descriptor *d, uint32_
     return error;
 }
 
-/* A wait ends in vain, and may have missed something: it has relied on the marks, or a worker was too busy to ask the
- * poller for what came long before the deadline. */
-static bool missed(int fd, struct descriptor *d, uint32_t life, short events)
+static bool is_ready(int fd, struct descriptor *d, uint32_t life, short events)
 {
     struct pollfd polled = {.fd = fd, .events = events};
-    descriptor_be_sure(d, DESCRIPTOR_SURE - 1);
     if (!call_begin(d, life)) return false;
     order_hide();
     bool ready = poll(&polled, 1, 0) > 0;
     order_show();
     call_end(d);
     return ready;
+}
+
+/* A wait ends in vain, and may have missed something: it has relied on the marks, or a worker was too busy to ask the
+ * poller for what came long before the deadline. */
+static bool missed(int fd, struct descriptor *d, uint32_t life, short events)
+{
+    descriptor_be_sure(d, DESCRIPTOR_SURE - 1);
+    return is_ready(fd, d, life, events);
 }
 
 noinline int io_wait(int fd, struct descriptor *d, struct call_moment before, short events, weft_time deadline,
@@ -354,6 +359,17 @@ noinline int io_wait(int fd, struct descriptor *d, struct call_moment before, sh
     if (outcome < 0) return doubtful && missed(fd, d, before.life, events) ? 0 : outcome;
     /* It may have been closed, and used again, since this one was woken to try. */
     return outcome == IO_CLOSED || !call_lives(d, before.life) ? call_was_closed(d) : 0;
+}
+
+/* So with a message to a local address whose receiver has no room: whether it has, the sender's socket does not know, and
+ * to try is to be told again. */
+noinline int io_wait_again(int fd, struct descriptor *d, struct call_moment before, short events, weft_time deadline,
+                           const struct wait_kind *kind)
+{
+    int refused = wait_refused(deadline);
+    if (refused) return refused;
+    if (!is_ready(fd, d, before.life, events)) return io_wait(fd, d, before, events, deadline, kind);
+    return weft_sleep(min_of(weft_now() + WEFT_MS, deadline));
 }
 
 /* ---- what it is ------------------------------------------------------------ */

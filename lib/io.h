@@ -39,6 +39,11 @@ int io_make_nonblocking(int fd, struct descriptor *d);
 int io_wait(int fd, struct descriptor *d, struct call_moment before, short events, weft_time deadline,
             const struct wait_kind *kind);
 
+/* The same, by who was told so and has tried in vain: where the descriptor says so again, that cannot be known, and it
+ * rests before it tries once more. */
+int io_wait_again(int fd, struct descriptor *d, struct call_moment before, short events, weft_time deadline,
+                  const struct wait_kind *kind);
+
 /* For struct weft_runtime's hooks: see there. */
 void io_init(struct weft_runtime *runtime);
 /* None of its tasks is left. */

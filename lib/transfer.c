@@ -317,7 +317,7 @@ static always_inline ssize_t transfer_in(const struct transfer *t, struct descri
 {
     struct worker *w = worker_self();
     if (likely(w)) worker_spend_more(w, IO_CALLS);
-    for (;;) {
+    for (bool again = false;;) {
         struct call_moment before = call_now_in(d, life);
         chaos_point();
         bool    dry = !t->out && !t->message && known_dry(d, before.change[DESCRIPTOR_IN], t->size, deadline);
@@ -325,7 +325,11 @@ static always_inline ssize_t transfer_in(const struct transfer *t, struct descri
         if (n >= 0) return transferred(t, d, before, n);
         if (n != -EAGAIN && n != -EWOULDBLOCK) return n;
         expect(t, d);
-        int error = io_wait(t->fd, d, before, t->out ? POLLOUT : POLLIN, deadline, t->out ? &io_kind_out : &io_kind_in);
+        short                   events = t->out ? POLLOUT : POLLIN;
+        const struct wait_kind *kind = t->out ? &io_kind_out : &io_kind_in;
+        int error = t->out && unlikely(again) ? io_wait_again(t->fd, d, before, events, deadline, kind)
+                                              : io_wait(t->fd, d, before, events, deadline, kind);
+        again = true;
         if (!error) continue;
         /* The report of what was there before the call may have come too late for it. */
         if (dry && error != -EBADF && (n = try_once(t, d, before.life)) >= 0) return transferred(t, d, before, n);

@@ -16,9 +16,22 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define HOUR (3600 * WEFT_SEC)
+
+/* How often the library has tried to send a message. */
+static atomic_uint sends;
+
+ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
+
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    atomic_fetch_add(&sends, 1);
+    return __real_sendmsg(fd, message, flags);
+}
 
 static bool is_socket(enum test_link link)
 {
@@ -960,6 +973,73 @@ static int use_bad_numbers(void *arg)
     return 0;
 }
 
+struct posting {
+    int                fd;
+    struct sockaddr_un to;
+    socklen_t          size;
+    weft_time          deadline;
+};
+
+static int post(void *arg)
+{
+    struct posting *p = arg;
+    struct iovec    part = {"x", 1};
+    struct msghdr   message = {.msg_name = &p->to, .msg_namelen = p->size, .msg_iov = &part, .msg_iovlen = 1};
+
+    return (int)weft_sendmsg(p->fd, &message, 0, p->deadline);
+}
+
+/* The address is the message's, so the socket says that it can be written to, and cannot know. */
+static int post_to_the_busy(void *arg)
+{
+    (void)arg;
+    for (int own = 0; own < 2; own++) {
+        struct posting     p = {.fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), .size = sizeof p.to};
+        struct sockaddr_un none = {.sun_family = AF_UNIX};
+        int                receiver = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), count = 0;
+        int                filler = own ? dup(p.fd) : socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        char               byte;
+        test_side          side;
+        /* Without a name the system makes one up. */
+        task_check(bind(receiver, (struct sockaddr *)&none, offsetof(struct sockaddr_un, sun_path)) == 0);
+        task_check(getsockname(receiver, (struct sockaddr *)&p.to, &p.size) == 0);
+        while (sendto(filler, "x", 1, MSG_DONTWAIT, (struct sockaddr *)&p.to, p.size) == 1) count++;
+        task_check(count > 0);
+        task_check(post(&p) == -EAGAIN);
+        atomic_store(&sends, 0);
+        p.deadline = weft_now() + 20 * WEFT_MS;
+        task_check(post(&p) == -ETIMEDOUT);
+        task_check(atomic_load(&sends) <= 25); /* it rests in between */
+        p.deadline = WEFT_NEVER;
+        if (weft_worker_index() >= 0) {
+            weft_task task;
+            weft_spawn(&task, post, &p);
+            test_let_run();
+            weft_cancel(&task);
+            task_check(weft_await(&task) == -ECANCELED);
+        }
+        test_side_start(&side, false, post, &p);
+        test_let_run();
+        task_check(!atomic_load(&side.ended) || weft_worker_index() >= 0);
+        for (int i = 0; i < count + 1; i++) task_check(weft_read(receiver, &byte, 1, WEFT_NEVER) == 1);
+        task_check(test_side_end(&side) == 1);
+        while (sendto(filler, "x", 1, MSG_DONTWAIT, (struct sockaddr *)&p.to, p.size) == 1) {
+        }
+        test_side_start(&side, false, post, &p);
+        test_let_run();
+        task_check(weft_close(p.fd) == 0);
+        task_check(test_side_end(&side) == -EBADF);
+        task_check(weft_close(receiver) == 0 && weft_close(filler) == 0);
+    }
+    return 0;
+}
+
+static void busy_receiver_is_asked_again(void **state)
+{
+    (void)state;
+    assert_everywhere(post_to_the_busy, NULL);
+}
+
 /* As the system has it. */
 static int pass_no_memory(void *arg)
 {
@@ -1547,6 +1627,7 @@ int main(void)
         cmocka_unit_test(reset_is_told_once),
         cmocka_unit_test(nothing_is_read_at_once),
         cmocka_unit_test(messages_stay_whole),
+        cmocka_unit_test(busy_receiver_is_asked_again),
         cmocka_unit_test(message_brings_a_descriptor),
         cmocka_unit_test(short_read_may_not_be_all),
         cmocka_unit_test(urgent_mark_hides_nothing),
