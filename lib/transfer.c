@@ -25,6 +25,8 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -200,6 +202,49 @@ static ssize_t try_promised(const struct transfer *t, struct descriptor *d, stru
     return n;
 }
 
+static bool is_one(const struct transfer *t)
+{
+    static const uint64_t one = 1;
+    return t->size == sizeof one && t->bytes && memcmp(t->bytes, &one, sizeof one) == 0;
+}
+
+static bool is_eventfd(int fd)
+{
+    static const char name[] = "anon_inode:[eventfd]";
+    char              path[32], target[sizeof name];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    return readlink(path, target, sizeof target) == sizeof name - 1 && memcmp(target, name, sizeof name - 1) == 0;
+}
+
+/* How much an eventfd takes; `unknown` where the system does not tell, as without a descriptor left. */
+static uint64_t room_of(int fd, uint64_t unknown)
+{
+    char path[40], text[256], *at;
+    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
+    order_hide(); /* a number that is used again would order all who use it */
+    int     info = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = info < 0 ? 0 : read(info, text, sizeof text - 1);
+    if (info >= 0) close(info);
+    order_show();
+    text[size > 0 ? size : 0] = 0;
+    at = strstr(text, "eventfd-count:");
+    return at ? UINT64_MAX - 1 - strtoull(at + strlen("eventfd-count:"), NULL, 16) : unknown;
+}
+
+/* An eventfd that says it can be written to takes 1, and may wait for room for more; what it never takes it refuses at
+ * once, and 0 it always takes. */
+static ssize_t try_eventfd(const struct transfer *t, struct descriptor *d, bool ready)
+{
+    uint64_t count;
+    if (t->size < sizeof count || !t->bytes) return blocking_transfer(t);
+    memcpy(&count, t->bytes, sizeof count);
+    ssize_t n = -EAGAIN;
+    lock_take(&d->slow[true]);
+    if (count == UINT64_MAX || count <= room_of(t->fd, ready ? count : 0)) n = blocking_transfer(t);
+    lock_drop(&d->slow[true]);
+    return n;
+}
+
 static ssize_t try_other(const struct transfer *t, struct descriptor *d)
 {
     int flags = fcntl(t->fd, F_GETFL);
@@ -208,7 +253,9 @@ static ssize_t try_other(const struct transfer *t, struct descriptor *d)
     ssize_t n = nowait(t);
     if (n != -EOPNOTSUPP && n != -ENOSYS) return n;
     struct pollfd polled = {.fd = t->fd, .events = t->out ? POLLOUT : POLLIN};
-    if (poll(&polled, 1, 0) <= 0) return -EAGAIN;
+    bool          ready = poll(&polled, 1, 0) > 0;
+    if (t->out && !(ready && is_one(t)) && is_eventfd(t->fd)) return try_eventfd(t, d, ready);
+    if (!ready) return -EAGAIN;
     struct transfer again = *t;
     /* Not in the build of order.h: a number that is used again would order all who use it. */
     if (ORDER_PRECISE || (again.fd = open_again(t->fd, flags)) < 0) return try_promised(t, d, &polled);
@@ -358,9 +405,9 @@ ssize_t weft_write(int fd, const void *buf, size_t count, weft_time deadline)
 
 static ssize_t at_offset(const struct transfer *t)
 {
+    if (t->offset < 0) return -EINVAL; /* which the system says first */
     struct descriptor *d = descriptor_get(t->fd);
     if (!d) return descriptor_error(t->fd);
-    if (t->offset < 0) return -EINVAL;
     uint32_t       life = call_life(d);
     struct worker *w = worker_self();
     if (w) worker_spend_more(w, IO_CALLS);

@@ -853,6 +853,25 @@ static int use_event(void *arg)
         task_check(test_call_end(&writer) == sizeof count);
         task_check(count == most);
         task_check(weft_read(fd, &count, 1, WEFT_NEVER) == -EINVAL);
+        task_check(weft_read(fd, &count, sizeof count, WEFT_NEVER) == sizeof count && count == 1);
+        /* What it never takes it refuses also when it is full; there is room for nothing, and soon for more. */
+        task_check(weft_write(fd, &most, sizeof most, WEFT_NEVER) == sizeof most);
+        task_check(weft_write(fd, &(uint64_t){UINT64_MAX}, sizeof count, WEFT_NEVER) == -EINVAL);
+        task_check(weft_write(fd, &count, 7, WEFT_NEVER) == -EINVAL);
+        task_check(weft_write(fd, NULL, sizeof count, WEFT_NEVER) == -EFAULT);
+        task_check(weft_write(fd, &(uint64_t){0}, sizeof count, WEFT_NEVER) == sizeof count);
+        task_check(weft_read(fd, &count, sizeof count, 0) == sizeof count && count == most);
+        /* Room for one is none for two. */
+        most--;
+        task_check(weft_write(fd, &most, sizeof most, WEFT_NEVER) == sizeof most);
+        task_check(weft_poll(fd, POLLOUT, 0) == POLLOUT);
+        task_check(weft_write(fd, &(uint64_t){2}, sizeof count, 0) == -EAGAIN);
+        task_check(weft_write(fd, &(uint64_t){2}, sizeof count, weft_now() + 3 * WEFT_MS) == -ETIMEDOUT);
+        writer.bytes = (char *)&(uint64_t){2};
+        test_call_begin(&writer, false);
+        task_check(weft_read(fd, &count, sizeof count, WEFT_NEVER) == sizeof count && count == most);
+        task_check(test_call_end(&writer) == sizeof count);
+        task_check(weft_read(fd, &count, sizeof count, WEFT_NEVER) == sizeof count && count == 2);
         task_check(weft_close(fd) == 0);
     }
     return 0;
@@ -963,6 +982,8 @@ static int use_bad_numbers(void *arg)
         task_check(weft_write_full(fd, &byte, 1, WEFT_NEVER) == -EBADF);
         task_check(weft_pread(fd, &byte, 1, 0, WEFT_NEVER) == -EBADF);
         task_check(weft_pwrite(fd, &byte, 1, 0, WEFT_NEVER) == -EBADF);
+        task_check(weft_pread(fd, &byte, 1, -1, WEFT_NEVER) == -EINVAL);
+        task_check(weft_pwrite(fd, &byte, 1, -1, WEFT_NEVER) == -EINVAL);
         task_check(weft_recvmsg(fd, &message, 0, WEFT_NEVER) == -EBADF);
         task_check(weft_sendmsg(fd, &message, 0, WEFT_NEVER) == -EBADF);
         task_check(weft_accept(fd, NULL, NULL, WEFT_NEVER) == -EBADF);
