@@ -317,8 +317,9 @@ noinline int io_wait(int fd, struct descriptor *d, struct call_moment before, sh
 {
     struct worker *w = worker_self();
     if (!w) return thread_poll(fd, d, before.life, events, deadline);
-    bool out = events & POLLOUT, in = !out || (events & ~POLLOUT); /* errors and the end come by either */
-    int  refused = wait_refused(deadline);
+    const short writable = POLLOUT | POLLWRNORM | POLLWRBAND;
+    bool        out = events & writable, in = !out || (events & ~writable); /* errors and the end come by either */
+    int         refused = wait_refused(deadline);
     if (refused) return refused;
     struct weft_runtime *rt = w->runtime;
     bool                 relies = (load_relaxed(&d->registered) & rt->mark) && is_sure(d);

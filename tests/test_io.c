@@ -1089,6 +1089,42 @@ static void bad_numbers_are_told(void **state)
     assert_everywhere(use_bad_numbers, NULL);
 }
 
+/* ---- as the system calls --------------------------------------------------------- */
+
+static void drain(int fd)
+{
+    char bytes[4096];
+
+    while (read(fd, bytes, sizeof bytes) > 0) {
+    }
+    weft_yield();
+}
+
+/* POLLWRNORM is another name for what POLLOUT says. */
+static int poll_by_another_name(void *arg)
+{
+    (void)arg;
+    for (enum test_link link = 0; link < TEST_TTY; link++) {
+        int ends[2];
+        test_link_make(ends, link);
+        test_fill(ends[1]);
+        struct test_call poller = {.fd = ends[1], .events = POLLWRNORM, .deadline = WEFT_NEVER};
+        test_call_begin(&poller, false);
+        fcntl(ends[0], F_SETFL, O_NONBLOCK);
+        /* What is on its way still keeps the other end full. */
+        while (weft_poll(ends[1], POLLOUT, 0) != POLLOUT) drain(ends[0]);
+        task_check(test_call_end(&poller) == POLLWRNORM);
+        close_both(ends);
+    }
+    return 0;
+}
+
+static void poll_knows_other_names(void **state)
+{
+    (void)state;
+    assert_everywhere(poll_by_another_name, NULL);
+}
+
 /* ---- without a descriptor left ------------------------------------------------ */
 
 /* Every number that the process may have is in use, as `fd` is. */
@@ -1666,6 +1702,7 @@ int main(void)
         cmocka_unit_test(poll_tells_of_the_end_unasked),
         cmocka_unit_test(only_sockets_change_their_flags),
         cmocka_unit_test(eventfd_counts),
+        cmocka_unit_test(poll_knows_other_names),
         cmocka_unit_test(threads_need_no_descriptor_to_wait),
         cmocka_unit_test(first_wait_without_a_descriptor_left_can_be_made_again),
         cmocka_unit_test(files_are_always_ready),
