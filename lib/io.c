@@ -397,11 +397,8 @@ int io_make_nonblocking(int fd, struct descriptor *d)
 
 /* ---- polling --------------------------------------------------------------- */
 
-int weft_poll(int fd, short events, weft_time deadline)
+int io_poll(int fd, struct descriptor *d, uint32_t life, short events, weft_time deadline)
 {
-    struct descriptor *d = descriptor_get(fd);
-    if (!d) return descriptor_error(fd);
-    const uint32_t life = call_life(d);
     struct worker *w = worker_self();
     if (w) worker_spend_more(w, IO_CALLS);
     for (;;) {
@@ -417,4 +414,10 @@ int weft_poll(int fd, short events, weft_time deadline)
         int error = io_wait(fd, d, before, events, deadline, &kind_poll);
         if (error) return error;
     }
+}
+
+int weft_poll(int fd, short events, weft_time deadline)
+{
+    struct descriptor *d = descriptor_get(fd);
+    return d ? io_poll(fd, d, call_life(d), events, deadline) : descriptor_error(fd);
 }

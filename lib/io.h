@@ -44,6 +44,9 @@ int io_wait(int fd, struct descriptor *d, struct call_moment before, short event
 int io_wait_again(int fd, struct descriptor *d, struct call_moment before, short events, weft_time deadline,
                   const struct wait_kind *kind);
 
+/* weft_poll in that life of the number. */
+int io_poll(int fd, struct descriptor *d, uint32_t life, short events, weft_time deadline);
+
 /* For struct weft_runtime's hooks: see there. */
 void io_init(struct weft_runtime *runtime);
 /* None of its tasks is left. */

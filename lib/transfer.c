@@ -74,6 +74,9 @@ struct transfer {
     int            flags;
 };
 
+/* With one of these to receive never waits in the system. */
+#define NEVER_WAIT (MSG_DONTWAIT | MSG_ERRQUEUE | MSG_OOB)
+
 static ssize_t blocking_transfer(const struct transfer *t)
 {
     ssize_t n;
@@ -429,17 +432,60 @@ ssize_t weft_pwrite(int fd, const void *buf, size_t count, off_t offset, weft_ti
     return at_offset(&(struct transfer){.fd = fd, .out = true, .bytes = (void *)buf, .size = count, .offset = offset});
 }
 
+static bool is_stream(int fd)
+{
+    int       type;
+    socklen_t size = sizeof type;
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+}
+
+/* The part of the message's memory that begins after so many bytes; of size 0: there is none. */
+static struct iovec part_at(const struct msghdr *message, size_t at)
+{
+    for (size_t i = 0; i < message->msg_iovlen; i++) {
+        const struct iovec *part = &message->msg_iov[i];
+        if (at < part->iov_len) return (struct iovec){(char *)part->iov_base + at, part->iov_len - at};
+        at -= part->iov_len;
+    }
+    return (struct iovec){0};
+}
+
+/* What MSG_WAITALL asks for, which a call that does not wait leaves out.  Like the system's it ends at the end, at an
+ * error, which the next call tells, and where a message brought more than bytes. */
+static ssize_t receive_all(const struct transfer *t, weft_time deadline)
+{
+    struct descriptor *d = descriptor_get(t->fd);
+    if (!d) return descriptor_error(t->fd);
+    const uint32_t life = call_life(d);
+    ssize_t        all = transfer_in(t, d, life, deadline), n = all;
+    if (all <= 0 || t->message->msg_controllen > 0 || !is_stream(t->fd)) return all;
+    for (struct iovec part; n > 0 && (part = part_at(t->message, (size_t)all)).iov_len > 0; all += max_of(n, 0)) {
+        int events = io_poll(t->fd, d, life, POLLIN, deadline);
+        if (events < 0 || (events & POLLERR)) break;
+        struct transfer rest = {.fd = t->fd, .bytes = part.iov_base, .size = part.iov_len, .flags = t->flags};
+        n = transfer_in(&rest, d, life, deadline);
+    }
+    return all;
+}
+
 ssize_t weft_recvmsg(int fd, struct msghdr *message, int flags, weft_time deadline)
 {
     if (!message) return -EFAULT; /* in a transfer it would be one of bytes */
-    return transfer(&(struct transfer){.fd = fd, .message = message, .flags = flags}, deadline);
+    struct transfer t = {.fd = fd, .message = message, .flags = flags};
+    bool            all = (flags & MSG_WAITALL) && !(flags & (NEVER_WAIT | MSG_PEEK | MSG_TRUNC));
+    if (all) return receive_all(&t, deadline);
+    return transfer(&t, flags & NEVER_WAIT ? 0 : deadline);
 }
 
 ssize_t weft_sendmsg(int fd, const struct msghdr *message, int flags, weft_time deadline)
 {
     if (!message) return -EFAULT; /* in a transfer it would be one of bytes */
-    return transfer(&(struct transfer){.fd = fd, .out = true, .message = (struct msghdr *)message, .flags = flags},
-                    deadline);
+    struct transfer t = {.fd = fd, .out = true, .message = (struct msghdr *)message, .flags = flags};
+    if (flags & MSG_DONTWAIT) deadline = 0;
+    ssize_t n = transfer(&t, deadline);
+    if (n != -EINPROGRESS) return n;
+    t.flags &= ~MSG_FASTOPEN; /* it connects, and sends when it is connected */
+    return transfer(&t, deadline);
 }
 
 static bool given_up(ssize_t error)

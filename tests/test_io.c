@@ -1125,6 +1125,120 @@ static void poll_knows_other_names(void **state)
     assert_everywhere(poll_by_another_name, NULL);
 }
 
+/* What never waits in the system, says so by a flag. */
+static int ask_not_to_wait(void *arg)
+{
+    int           ends[2];
+    char          byte = 'x';
+    struct iovec  part = {&byte, 1};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+
+    (void)arg;
+    for (enum test_link link = 0; link < TEST_LINKS; link++) {
+        test_link_make(ends, link);
+        if (is_socket(link)) {
+            task_check(weft_recvmsg(ends[0], &message, MSG_DONTWAIT, WEFT_NEVER) == -EAGAIN);
+            if (link == TEST_TCP) task_check(weft_recvmsg(ends[0], &message, MSG_ERRQUEUE, WEFT_NEVER) == -EAGAIN);
+            if (link == TEST_UNIX || link == TEST_PACKET) {
+                test_fill(ends[1]);
+                task_check(weft_sendmsg(ends[1], &message, MSG_DONTWAIT, WEFT_NEVER) == -EAGAIN);
+            }
+        }
+        close_both(ends);
+    }
+    return 0;
+}
+
+static void flags_say_not_to_wait(void **state)
+{
+    (void)state;
+    assert_everywhere(ask_not_to_wait, NULL);
+}
+
+struct receiving {
+    int       ends[2];
+    char      parts[2][8];
+    weft_time deadline;
+};
+
+static int receive_in_parts(void *arg)
+{
+    struct receiving *r = arg;
+    struct iovec      parts[] = {{r->parts[0], 3}, {r->parts[0], 0}, {r->parts[1], 5}};
+    struct msghdr     message = {.msg_iov = parts, .msg_iovlen = TEST_LENGTH(parts)};
+
+    return (int)weft_recvmsg(r->ends[0], &message, MSG_WAITALL, r->deadline);
+}
+
+/* All of it, in several parts, and short at the end or when given up. */
+static int receive_all_of_it(void *arg)
+{
+    static const enum test_link links[] = {TEST_TCP, TEST_UNIX};
+
+    (void)arg;
+    for (size_t i = 0; i < TEST_LENGTH(links); i++) {
+        struct receiving r = {.deadline = WEFT_NEVER};
+        test_side        side;
+        test_link_make(r.ends, links[i]);
+        task_check(weft_write(r.ends[1], "ab", 2, WEFT_NEVER) == 2);
+        test_side_start(&side, false, receive_in_parts, &r);
+        test_let_run();
+        task_check(weft_write(r.ends[1], "cdef", 4, WEFT_NEVER) == 4);
+        test_let_run();
+        task_check(weft_write(r.ends[1], "ghij", 4, WEFT_NEVER) == 4);
+        task_check(test_side_end(&side) == 8);
+        task_check(memcmp(r.parts[0], "abc", 3) == 0 && memcmp(r.parts[1], "defgh", 5) == 0);
+        r.deadline = weft_now() + 5 * WEFT_MS;
+        task_check(receive_in_parts(&r) == 2);
+        task_check(receive_in_parts(&r) == -ETIMEDOUT);
+        task_check(weft_write(r.ends[1], "kl", 2, WEFT_NEVER) == 2 && shutdown(r.ends[1], SHUT_WR) == 0);
+        r.deadline = WEFT_NEVER;
+        task_check(receive_in_parts(&r) == 2);
+        task_check(receive_in_parts(&r) == 0);
+        close_both(r.ends);
+    }
+    return 0;
+}
+
+static void flag_says_to_wait_for_all(void **state)
+{
+    (void)state;
+    assert_everywhere(receive_all_of_it, NULL);
+}
+
+/* Connects and sends in one call, where the system does. */
+static int send_at_once(void *arg)
+{
+    struct sockaddr_storage address;
+    socklen_t               size;
+    int                     listener = test_listener(&address, &size, 4), fd = socket(AF_INET, SOCK_STREAM, 0), server;
+    char                    bytes[16] = "weft";
+    struct iovec            part = {bytes, 4};
+    struct msghdr           message = {.msg_name = &address, .msg_namelen = size, .msg_iov = &part, .msg_iovlen = 1};
+
+    (void)arg;
+    ssize_t n = weft_sendmsg(fd, &message, MSG_FASTOPEN, WEFT_NEVER);
+    task_check(n == 4 || n == -EOPNOTSUPP); /* net.ipv4.tcp_fastopen */
+    if (n == 4) {
+        task_check((server = weft_accept(listener, NULL, NULL, WEFT_NEVER)) >= 0);
+        task_check(weft_read_full(server, bytes + 8, 4, WEFT_NEVER) == 4 && memcmp(bytes, bytes + 8, 4) == 0);
+        task_check(weft_close(server) == 0);
+    }
+    task_check(weft_close(fd) == 0 && weft_close(listener) == 0);
+    if (n == 4) {
+        fd = socket(AF_INET, SOCK_STREAM, 0);
+        task_check(weft_sendmsg(fd, &message, MSG_FASTOPEN, WEFT_NEVER) == -ECONNREFUSED);
+        task_check(weft_close(fd) == 0);
+    }
+    return 0;
+}
+
+static void message_may_connect(void **state)
+{
+    (void)state;
+    assert_everywhere(send_at_once, NULL);
+}
+
 /* ---- without a descriptor left ------------------------------------------------ */
 
 /* Every number that the process may have is in use, as `fd` is. */
@@ -1703,6 +1817,9 @@ int main(void)
         cmocka_unit_test(only_sockets_change_their_flags),
         cmocka_unit_test(eventfd_counts),
         cmocka_unit_test(poll_knows_other_names),
+        cmocka_unit_test(flags_say_not_to_wait),
+        cmocka_unit_test(flag_says_to_wait_for_all),
+        cmocka_unit_test(message_may_connect),
         cmocka_unit_test(threads_need_no_descriptor_to_wait),
         cmocka_unit_test(first_wait_without_a_descriptor_left_can_be_made_again),
         cmocka_unit_test(files_are_always_ready),

@@ -431,6 +431,9 @@ WEFT_API ssize_t weft_read(int fd, void *buf, size_t count, weft_time deadline);
 WEFT_API ssize_t weft_write(int fd, const void *buf, size_t count, weft_time deadline);
 WEFT_API ssize_t weft_pread(int fd, void *buf, size_t count, off_t offset, weft_time deadline);
 WEFT_API ssize_t weft_pwrite(int fd, const void *buf, size_t count, off_t offset, weft_time deadline);
+
+/* MSG_DONTWAIT is a deadline of 0; in receiving so are MSG_ERRQUEUE and MSG_OOB, by which the system never waits.
+ * MSG_WAITALL is left out with MSG_PEEK and MSG_TRUNC. */
 WEFT_API ssize_t weft_recvmsg(int fd, struct msghdr *msg, int flags, weft_time deadline);
 WEFT_API ssize_t weft_sendmsg(int fd, const struct msghdr *msg, int flags, weft_time deadline);
 
