@@ -253,10 +253,12 @@ static int thread_poll(int fd, struct descriptor *d, uint32_t life, short events
     spin_drop(&d->lock, 0);
     int result = 0;
     if (alive) {
-        struct pollfd   polled[2] = {{.fd = fd, .events = events}, {.fd = me.event, .events = POLLIN}};
+        short           ends = events & POLLIN ? POLLRDHUP : 0; /* as a report tells; it can be read then anyway */
+        struct pollfd   polled[2] = {{.fd = fd, .events = events | ends}, {.fd = me.event, .events = POLLIN}};
         struct timespec timeout = {left / WEFT_SEC, left % WEFT_SEC};
         if (ppoll(polled, alone ? 1 : 2, left < 0 ? NULL : &timeout, NULL) < 0 && errno != EINTR) result = -errno;
         spin_take(&d->lock);
+        if ((polled[0].revents & POLLRDHUP) && call_lives(d, life)) store_relaxed(&d->ended, true);
         struct io_thread **at = &d->threads;
         while (*at && *at != &me) at = &(*at)->next;
         if (*at) *at = me.next;

@@ -361,6 +361,22 @@ static always_inline void expect(const struct transfer *t, const struct descript
     f->soon[1] = t->message ? (const void *)t->message : t->bytes;
 }
 
+/* The end has been reported.  Of a socket that has no connection and was shut down, a call that waits says so, and one
+ * that does not, that there is nothing yet. */
+static noinline ssize_t try_after_end(struct transfer t, struct descriptor *d, uint32_t life)
+{
+    struct pollfd polled = {.fd = t.fd, .events = POLLRDHUP};
+    ssize_t       n = -EAGAIN;
+    if (load_relaxed(&d->kind) != DESCRIPTOR_SOCKET || (t.flags & NEVER_WAIT)) return n;
+    if (!call_begin(d, life)) return call_was_closed(d);
+    bool over = poll(&polled, 1, 0) > 0 && (polled.revents & POLLRDHUP);
+    if (over) n = try_socket(&t); /* what has come before it */
+    call_end(d);
+    if (!over || n != -EAGAIN) return n;
+    if (t.message) t.message->msg_namelen = 0, t.message->msg_controllen = 0, t.message->msg_flags = 0;
+    return 0;
+}
+
 /* In that life of the number. */
 static always_inline ssize_t transfer_in(const struct transfer *t, struct descriptor *d, uint32_t life,
                                          weft_time deadline)
@@ -374,6 +390,7 @@ static always_inline ssize_t transfer_in(const struct transfer *t, struct descri
         ssize_t n = dry ? -EAGAIN : try_with_others(t, d, before.life);
         if (n >= 0) return transferred(t, d, before, n);
         if (n != -EAGAIN && n != -EWOULDBLOCK) return n;
+        if (!t->out && unlikely(load_relaxed(&d->ended)) && (n = try_after_end(*t, d, life)) != -EAGAIN) return n;
         expect(t, d);
         short                   events = t->out ? POLLOUT : POLLIN;
         const struct wait_kind *kind = t->out ? &io_kind_out : &io_kind_in;

@@ -1206,6 +1206,59 @@ static void flag_says_to_wait_for_all(void **state)
     assert_everywhere(receive_all_of_it, NULL);
 }
 
+static void make_datagrams(int ends[2], bool local)
+{
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t          size = sizeof any;
+
+    if (local) {
+        test_link_make(ends, TEST_DATAGRAM);
+        return;
+    }
+    for (int i = 0; i < 2; i++) ends[i] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    task_check(bind(ends[0], (struct sockaddr *)&any, size) == 0);
+    task_check(getsockname(ends[0], (struct sockaddr *)&any, &size) == 0);
+    task_check(connect(ends[1], (struct sockaddr *)&any, size) == 0);
+}
+
+/* To shut down a socket that has no connection is the end of what can be read from it. */
+static int shut_down_datagrams(void *arg)
+{
+    char bytes[16];
+
+    (void)arg;
+    for (int local = 0; local < 2; local++) {
+        for (int message = 0; message < 2; message++) {
+            int ends[2];
+            make_datagrams(ends, local);
+            struct test_call reader = {.fd = ends[0], .bytes = bytes, .size = sizeof bytes, .deadline = WEFT_NEVER};
+            test_call_begin(&reader, message);
+            task_check(shutdown(ends[0], SHUT_RD) == 0 || errno == ENOTCONN);
+            task_check(test_call_end(&reader) == 0);
+            task_check(weft_read(ends[0], bytes, sizeof bytes, WEFT_NEVER) == 0);
+            close_both(ends);
+            /* What came before is read first. */
+            make_datagrams(ends, local);
+            task_check(send(ends[1], "weft", 4, 0) == 4);
+            task_check(shutdown(ends[0], SHUT_RD) == 0 || errno == ENOTCONN);
+            task_check(weft_read(ends[0], bytes, sizeof bytes, WEFT_NEVER) == 4);
+            struct iovec  part = {bytes, sizeof bytes};
+            struct msghdr none = {.msg_name = bytes, .msg_namelen = 8, .msg_iov = &part, .msg_iovlen = 1};
+            task_check(weft_recvmsg(ends[0], &none, 0, WEFT_NEVER) == 0);
+            task_check(none.msg_namelen == 0 && none.msg_flags == 0);
+            task_check(weft_read_full(ends[0], bytes, sizeof bytes, WEFT_NEVER) == 0);
+            close_both(ends);
+        }
+    }
+    return 0;
+}
+
+static void shut_down_is_the_end(void **state)
+{
+    (void)state;
+    assert_everywhere(shut_down_datagrams, NULL);
+}
+
 /* Connects and sends in one call, where the system does. */
 static int send_at_once(void *arg)
 {
@@ -1819,6 +1872,7 @@ int main(void)
         cmocka_unit_test(poll_knows_other_names),
         cmocka_unit_test(flags_say_not_to_wait),
         cmocka_unit_test(flag_says_to_wait_for_all),
+        cmocka_unit_test(shut_down_is_the_end),
         cmocka_unit_test(message_may_connect),
         cmocka_unit_test(threads_need_no_descriptor_to_wait),
         cmocka_unit_test(first_wait_without_a_descriptor_left_can_be_made_again),
