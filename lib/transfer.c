@@ -258,7 +258,7 @@ static ssize_t try_other(const struct transfer *t, struct descriptor *d)
     struct pollfd polled = {.fd = t->fd, .events = t->out ? POLLOUT : POLLIN};
     bool          ready = poll(&polled, 1, 0) > 0;
     if (t->out && !(ready && is_one(t)) && is_eventfd(t->fd)) return try_eventfd(t, d, ready);
-    if (!ready) return -EAGAIN;
+    if (!ready) return t->size > 0 ? -EAGAIN : 0; /* for nothing there is nothing to wait for */
     struct transfer again = *t;
     /* Not in the build of order.h: a number that is used again would order all who use it. */
     if (ORDER_PRECISE || (again.fd = open_again(t->fd, flags)) < 0) return try_promised(t, d, &polled);

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -93,10 +94,20 @@ ssize_t __wrap_send(int fd, const void *bytes, size_t size, int flags)
     FAIL_OR(TRANSFER, size, __real_send(fd, bytes, size, flags));
 }
 
+/* As before Linux 6.4 without waiting only files are read and written. */
+static atomic_bool older;
+
+static bool is_refused(int fd, int flags)
+{
+    struct stat status;
+    return atomic_load(&older) && flags && !(fstat(fd, &status) == 0 && S_ISREG(status.st_mode));
+}
+
 ssize_t __wrap_preadv2(int fd, const struct iovec *parts, int count, off_t offset, int flags)
 {
     struct iovec part = *parts;
 
+    if (is_refused(fd, flags)) return errno = EOPNOTSUPP, -1;
     FAIL_OR(TRANSFER, part.iov_len, __real_preadv2(fd, &part, count, offset, flags));
 }
 
@@ -104,6 +115,7 @@ ssize_t __wrap_pwritev2(int fd, const struct iovec *parts, int count, off_t offs
 {
     struct iovec part = *parts;
 
+    if (is_refused(fd, flags)) return errno = EOPNOTSUPP, -1;
     FAIL_OR(TRANSFER, part.iov_len, __real_pwritev2(fd, &part, count, offset, flags));
 }
 
@@ -288,6 +300,32 @@ static void registering_fails(void **state)
     for (size_t i = 0; i < TEST_LENGTH(how); i++) run_with(POLLER, how[i]);
 }
 
+/* Nothing is read and written at once; and all the rest is as on a system that can be asked. */
+static int do_nothing_and_all(void *arg)
+{
+    for (enum test_link link = 0; link < TEST_LINKS; link++) {
+        int ends[2];
+        test_link_make(ends, link);
+        task_check(weft_read(ends[0], NULL, 0, WEFT_NEVER) == 0);
+        if (link < TEST_STREAMS) test_fill(ends[1]);
+        if (link < TEST_STREAMS) task_check(weft_write(ends[1], NULL, 0, WEFT_NEVER) == 0);
+        for (int end = 0; end < 2; end++) task_check(weft_close(ends[end]) == 0);
+    }
+    return do_all(arg);
+}
+
+static void older_systems_do_as_well(void **state)
+{
+    (void)state;
+    fail_with = 0;
+    static const int how[] = {EINTR, EAGAIN, SHORT};
+
+    atomic_store(&older, true);
+    assert_int_equal(test_run_workers(do_nothing_and_all, NULL), 0);
+    for (size_t i = 0; i < TEST_LENGTH(how); i++) run_with(TRANSFER, how[i]);
+    atomic_store(&older, false);
+}
+
 /* The last, as from then on the library waits in another way. */
 static void waiting_fails(void **state)
 {
@@ -389,9 +427,10 @@ int main(int argc, char **argv)
 {
     const struct test_part  parts[] = {{"wait_without_permission", wait_without_permission}};
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(transfers_fail),    cmocka_unit_test(accepting_fails),
-        cmocka_unit_test(registering_fails), cmocka_unit_test(somebody_else_is_faster),
-        cmocka_unit_test(waiting_fails),     cmocka_unit_test(waiting_is_not_permitted),
+        cmocka_unit_test(transfers_fail),           cmocka_unit_test(accepting_fails),
+        cmocka_unit_test(registering_fails),        cmocka_unit_test(older_systems_do_as_well),
+        cmocka_unit_test(somebody_else_is_faster),  cmocka_unit_test(waiting_fails),
+        cmocka_unit_test(waiting_is_not_permitted),
     };
 
     test_child_main(argc, argv, parts, TEST_LENGTH(parts));
