@@ -1,3 +1,5 @@
+/* connection.c - accepting and connecting; what befell a connection that was not accepted yet is nobody's error
+ */
 #define _GNU_SOURCE
 #include "io.h"
 #include "life.h"

@@ -1,3 +1,5 @@
+/* net.c - listening at and connecting to names: looked up off the workers, all their addresses tried in turn
+ */
 #define _GNU_SOURCE
 #include "blocking.h"
 #include "life.h"
@@ -203,7 +205,7 @@ struct race {
     int     *fds;
 };
 
-/* A descriptor, if it is connected at once, or a negative error; 0: it is under way, or has failed. */
+/* The next attempt, which is under way then, or has failed; *connected: it was connected at once. */
 static void begin(struct race *r, const struct addrinfo *to, int *connected)
 {
     struct epoll_event event = {.events = EPOLLOUT};
