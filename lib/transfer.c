@@ -394,8 +394,8 @@ static always_inline ssize_t transfer_in(const struct transfer *t, struct descri
         expect(t, d);
         short                   events = t->out ? POLLOUT : POLLIN;
         const struct wait_kind *kind = t->out ? &io_kind_out : &io_kind_in;
-        int error = t->out && unlikely(again) ? io_wait_again(t->fd, d, before, events, deadline, kind)
-                                              : io_wait(t->fd, d, before, events, deadline, kind);
+        int error = unlikely(again) && (t->out || !w) ? io_wait_again(t->fd, d, before, events, deadline, kind)
+                                                      : io_wait(t->fd, d, before, events, deadline, kind);
         again = true;
         if (!error) continue;
         /* The report of what was there before the call may have come too late for it. */

@@ -22,10 +22,18 @@
 #define HOUR (3600 * WEFT_SEC)
 
 /* How often the library has tried to send a message. */
-static atomic_uint sends;
+static atomic_uint sends, receives;
 
 ssize_t __real_sendmsg(int fd, const struct msghdr *message, int flags);
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t __real_recv(int fd, void *bytes, size_t size, int flags);
+ssize_t __wrap_recv(int fd, void *bytes, size_t size, int flags);
+
+ssize_t __wrap_recv(int fd, void *bytes, size_t size, int flags)
+{
+    atomic_fetch_add(&receives, 1);
+    return __real_recv(fd, bytes, size, flags);
+}
 
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
 {
@@ -1061,6 +1069,34 @@ static void busy_receiver_is_asked_again(void **state)
     assert_everywhere(post_to_the_busy, NULL);
 }
 
+/* What came back from a port that nobody has waits to be received as such; poll says so all the while. */
+static int read_beside_an_error(void *arg)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t          size = sizeof to;
+    int  nobody = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    char bytes[16];
+
+    (void)arg;
+    task_check(bind(nobody, (struct sockaddr *)&to, size) == 0);
+    task_check(getsockname(nobody, (struct sockaddr *)&to, &size) == 0 && close(nobody) == 0);
+    task_check(setsockopt(fd, IPPROTO_IP, IP_RECVERR, &(int){1}, sizeof(int)) == 0);
+    task_check(connect(fd, (struct sockaddr *)&to, size) == 0);
+    task_check(weft_write(fd, "x", 1, WEFT_NEVER) == 1);
+    task_check(weft_read(fd, bytes, sizeof bytes, WEFT_NEVER) == -ECONNREFUSED);
+    atomic_store(&receives, 0);
+    task_check(weft_read(fd, bytes, sizeof bytes, weft_now() + 20 * WEFT_MS) == -ETIMEDOUT);
+    task_check(atomic_load(&receives) <= 25); /* a plain thread rests in between */
+    task_check(weft_close(fd) == 0);
+    return 0;
+}
+
+static void error_that_nobody_receives_is_no_reason_to_try(void **state)
+{
+    (void)state;
+    assert_everywhere(read_beside_an_error, NULL);
+}
+
 /* As the system has it. */
 static int pass_no_memory(void *arg)
 {
@@ -1852,6 +1888,7 @@ int main(void)
         cmocka_unit_test(nothing_is_read_at_once),
         cmocka_unit_test(messages_stay_whole),
         cmocka_unit_test(busy_receiver_is_asked_again),
+        cmocka_unit_test(error_that_nobody_receives_is_no_reason_to_try),
         cmocka_unit_test(message_brings_a_descriptor),
         cmocka_unit_test(short_read_may_not_be_all),
         cmocka_unit_test(urgent_mark_hides_nothing),
