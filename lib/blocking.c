@@ -19,6 +19,7 @@ struct thread {
     struct crew   *crew;
     uint64_t       id; /* a pthread_t */
     int            number;
+    int64_t        over; /* when it was about to end: who has its number later began after that */
 };
 
 /* The threads of one kind. */
@@ -99,6 +100,7 @@ static void *thread_main(void *arg)
         lock_take(&c->lock);
         c->idle--;
     }
+    t->over = platform_thread_clock();
     c->threads--;
     t->next = c->ended;
     c->ended = t;
@@ -142,7 +144,7 @@ static void join_ended(struct thread *t)
     while (t) {
         struct thread *next = t->next;
         pthread_join((pthread_t)t->id, NULL);
-        search_thread_ended(t->number);
+        search_thread_ended(t->number, t->over);
         free_thread(t);
         t = next;
     }

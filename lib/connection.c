@@ -17,7 +17,7 @@ int weft_accept(int fd, struct sockaddr *address, socklen_t *length, weft_time d
     struct descriptor *d = descriptor_get(fd);
     if (!d) return descriptor_error(fd);
     const uint32_t life = call_life(d);
-    int            error = io_make_nonblocking(fd, d);
+    int            error = io_make_nonblocking(fd, d, life);
     if (error) return error;
     struct worker *w = worker_self();
     if (w) worker_spend_more(w, IO_CALLS);
@@ -83,7 +83,7 @@ int weft_connect(int fd, const struct sockaddr *address, socklen_t length, weft_
     if (!d) return descriptor_error(fd);
     struct call_moment before = call_now(d);
     const uint32_t     life = before.life;
-    int                error = io_make_nonblocking(fd, d);
+    int                error = io_make_nonblocking(fd, d, life);
     if (error) return error;
     /* A local socket whose listener's queue is full tells nobody when it is not. */
     while ((error = try_connect(fd, address, length, d, life)) == -EAGAIN) {

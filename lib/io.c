@@ -295,15 +295,15 @@ static int enlist(struct weft_runtime *rt, int fd, struct descriptor *d, uint32_
     return error;
 }
 
-static bool is_ready(int fd, struct descriptor *d, uint32_t life, short events)
+static short ready_for(int fd, struct descriptor *d, uint32_t life, short events)
 {
     struct pollfd polled = {.fd = fd, .events = events};
-    if (!call_begin(d, life)) return false;
+    if (!call_begin(d, life)) return 0;
     order_hide();
-    bool ready = poll(&polled, 1, 0) > 0;
+    poll(&polled, 1, 0);
     order_show();
     call_end(d);
-    return ready;
+    return polled.revents;
 }
 
 /* A wait ends in vain, and may have missed something: it has relied on the marks, or a worker was too busy to ask the
@@ -311,7 +311,7 @@ static bool is_ready(int fd, struct descriptor *d, uint32_t life, short events)
 static bool missed(int fd, struct descriptor *d, uint32_t life, short events)
 {
     descriptor_be_sure(d, DESCRIPTOR_SURE - 1);
-    return is_ready(fd, d, life, events);
+    return ready_for(fd, d, life, events);
 }
 
 noinline int io_wait(int fd, struct descriptor *d, struct call_moment before, short events, weft_time deadline,
@@ -372,7 +372,9 @@ noinline int io_wait_again(int fd, struct descriptor *d, struct call_moment befo
 {
     int refused = wait_refused(deadline);
     if (refused) return refused;
-    if (!is_ready(fd, d, before.life, events)) return io_wait(fd, d, before, events, deadline, kind);
+    short ready = ready_for(fd, d, before.life, events);
+    if (worker_self()) ready &= events; /* of the others a task is told once */
+    if (!ready) return io_wait(fd, d, before, events, deadline, kind);
     return weft_sleep(min_of(weft_now() + WEFT_MS, deadline));
 }
 
@@ -386,9 +388,9 @@ bool io_is_socket(int fd)
 }
 
 /* Other things' flags stay as they are. */
-int io_make_nonblocking(int fd, struct descriptor *d)
+int io_make_nonblocking(int fd, struct descriptor *d, uint32_t life)
 {
-    if (!call_begin(d, call_life(d))) return call_was_closed(d);
+    if (!call_begin(d, life)) return call_was_closed(d);
     int flags = fcntl(fd, F_GETFL), error = 0;
     if (flags < 0) error = -errno;
     else if (flags & O_NONBLOCK) error = 0;

@@ -32,8 +32,8 @@ struct io_thread {
 
 bool io_is_socket(int fd);
 
-/* A socket becomes non-blocking; 0, or a negative error: -ENOTSOCK for another thing that is not. */
-int io_make_nonblocking(int fd, struct descriptor *d);
+/* A socket becomes non-blocking, in that life of the number; 0, or a negative error: -ENOTSOCK for another thing that is not. */
+int io_make_nonblocking(int fd, struct descriptor *d, uint32_t life);
 
 /* Returns 0 when one of the events may have come since the moment; or a negative error. */
 int io_wait(int fd, struct descriptor *d, struct call_moment before, short events, weft_time deadline,

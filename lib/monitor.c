@@ -206,7 +206,7 @@ void monitor_end(struct weft_runtime *rt)
         store_relaxed(&all.over, true);
         ring();
         pthread_join((pthread_t)all.thread, NULL);
-        search_thread_ended(all.thread_id);
+        search_thread_ended(all.thread_id, platform_thread_clock());
     }
     sub_relaxed(&stack_leaving, 1);
     lock_drop(&all.lock);

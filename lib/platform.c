@@ -99,7 +99,7 @@ bool platform_thread_exists(int id, int64_t moment)
     char name[64], stat[512];
     if (syscall(SYS_tgkill, getpid(), id, 0) != 0) return false;
     snprintf(name, sizeof name, "/proc/self/task/%d/stat", id);
-    if (!read_file(AT_FDCWD, name, stat, sizeof stat)) return true;
+    if (!read_file(AT_FDCWD, name, stat, sizeof stat)) return false; /* a thread more that may act does no harm */
     const char *at = strrchr(stat, ')'); /* when it began is the twentieth field after the name */
     for (int i = 0; at && i < 20; i++) at = strchr(at + 1, ' ');
     return !at || strtoll(at, NULL, 10) * (INT64_C(1000000000) / sysconf(_SC_CLK_TCK)) <= moment;

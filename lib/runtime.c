@@ -202,7 +202,7 @@ int weft_runtime_stop(weft_runtime *rt)
     idle_close(&rt->idle);
     for (unsigned i = 0; i < rt->count; i++) {
         pthread_join((pthread_t)rt->workers[i].joinable, NULL);
-        search_thread_ended(rt->workers[i].thread_id);
+        search_thread_ended(rt->workers[i].thread_id, platform_thread_clock());
     }
     monitor_end(rt);
     stack_watch_end();

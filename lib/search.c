@@ -248,18 +248,18 @@ static struct {
     unsigned         count;
     struct ended {
         int     id;
-        int64_t joined;
+        int64_t over;
     } threads[64];
 } ended;
 
-void search_thread_ended(int id)
+void search_thread_ended(int id, int64_t moment)
 {
     lock_take(&ended.lock);
     if (ended.count == array_len(ended.threads)) ended.count--; /* the first of so many are long gone */
     order_hide();
     memmove(ended.threads + 1, ended.threads, ended.count * sizeof ended.threads[0]);
     order_show();
-    ended.threads[0] = (struct ended){id, platform_thread_clock()};
+    ended.threads[0] = (struct ended){id, moment};
     ended.count++;
     lock_drop(&ended.lock);
 }
@@ -268,11 +268,13 @@ static unsigned still_listed(void)
 {
     unsigned n = 0;
     lock_take(&ended.lock);
+    order_hide(); /* it reads files */
     for (unsigned i = 0; i < ended.count; i++) {
         struct ended t = ended.threads[i];
-        if (platform_thread_exists(t.id, t.joined)) ended.threads[n++] = t;
+        if (platform_thread_exists(t.id, t.over)) ended.threads[n++] = t;
     }
     ended.count = n;
+    order_show();
     lock_drop(&ended.lock);
     return n;
 }

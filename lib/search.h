@@ -17,8 +17,8 @@ void search_unpark(void);
 /* The worker, which is all zero, has yet to steal. */
 void search_init(struct worker *w);
 
-/* A worker's thread has been joined. */
-void search_thread_ended(int id);
+/* A thread of weft's has been joined, which had not ended before that moment (platform_thread_clock). */
+void search_thread_ended(int id, int64_t moment);
 
 /* With a seed, by a task that yields while nothing else is ready: virtual time goes on.  What runs next, or 0. */
 ready_t search_yielding(struct worker *w);

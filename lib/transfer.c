@@ -367,7 +367,7 @@ static noinline ssize_t try_after_end(struct transfer t, struct descriptor *d, u
 {
     struct pollfd polled = {.fd = t.fd, .events = POLLRDHUP};
     ssize_t       n = -EAGAIN;
-    if (load_relaxed(&d->kind) != DESCRIPTOR_SOCKET || (t.flags & NEVER_WAIT)) return n;
+    if (t.flags & NEVER_WAIT) return n;
     if (!call_begin(d, life)) return call_was_closed(d);
     bool over = poll(&polled, 1, 0) > 0 && (polled.revents & POLLRDHUP);
     if (over) n = try_socket(&t); /* what has come before it */
@@ -390,7 +390,8 @@ static always_inline ssize_t transfer_in(const struct transfer *t, struct descri
         ssize_t n = dry ? -EAGAIN : try_with_others(t, d, before.life);
         if (n >= 0) return transferred(t, d, before, n);
         if (n != -EAGAIN && n != -EWOULDBLOCK) return n;
-        if (!t->out && unlikely(load_relaxed(&d->ended)) && (n = try_after_end(*t, d, life)) != -EAGAIN) return n;
+        bool ended = load_relaxed(&d->ended) || (again && !w); /* what a plain thread was told may be that */
+        if (!t->out && unlikely(ended) && (n = try_after_end(*t, d, life)) != -EAGAIN) return n;
         expect(t, d);
         short                   events = t->out ? POLLOUT : POLLIN;
         const struct wait_kind *kind = t->out ? &io_kind_out : &io_kind_in;
@@ -467,6 +468,22 @@ static struct iovec part_at(const struct msghdr *message, size_t at)
     return (struct iovec){0};
 }
 
+/* What belongs to these bytes alone, as descriptors; and not merely when they came. */
+static bool brought_more(struct msghdr *m)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c))
+        if (c->cmsg_level == SOL_SOCKET && (c->cmsg_type == SCM_RIGHTS || c->cmsg_type == SCM_CREDENTIALS)) return true;
+    return false;
+}
+
+/* The next call on it tells an error, and there is nothing to be read before.  Where an error is to be received as
+ * such (MSG_ERRQUEUE) there is no end. */
+static bool is_at_error(int fd, int events)
+{
+    int left = 0;
+    return (events & POLLERR) && (events & POLLHUP) && (ioctl(fd, FIONREAD, &left) != 0 || left == 0);
+}
+
 /* What MSG_WAITALL asks for, which a call that does not wait leaves out.  Like the system's it ends at the end, at an
  * error, which the next call tells, and where a message brought more than bytes. */
 static ssize_t receive_all(const struct transfer *t, weft_time deadline)
@@ -474,13 +491,18 @@ static ssize_t receive_all(const struct transfer *t, weft_time deadline)
     struct descriptor *d = descriptor_get(t->fd);
     if (!d) return descriptor_error(t->fd);
     const uint32_t life = call_life(d);
+    struct msghdr *m = t->message, one = *m;
     ssize_t        all = transfer_in(t, d, life, deadline), n = all;
-    if (all <= 0 || t->message->msg_controllen > 0 || !is_stream(t->fd)) return all;
-    for (struct iovec part; n > 0 && (part = part_at(t->message, (size_t)all)).iov_len > 0; all += max_of(n, 0)) {
+    if (all <= 0 || !is_stream(t->fd)) return all;
+    for (struct iovec part; n > 0 && (part = part_at(m, (size_t)all)).iov_len > 0; all += max_of(n, 0)) {
+        if (brought_more(m)) break;
         int events = io_poll(t->fd, d, life, POLLIN, deadline);
-        if (events < 0 || (events & POLLERR)) break;
-        struct transfer rest = {.fd = t->fd, .bytes = part.iov_base, .size = part.iov_len, .flags = t->flags};
+        if (events < 0 || is_at_error(t->fd, events)) break;
+        struct msghdr next = {
+            .msg_iov = &part, .msg_iovlen = 1, .msg_control = one.msg_control, .msg_controllen = one.msg_controllen};
+        struct transfer rest = {.fd = t->fd, .message = &next, .flags = t->flags};
         n = transfer_in(&rest, d, life, deadline);
+        if (n > 0) m->msg_controllen = next.msg_controllen, m->msg_flags |= next.msg_flags;
     }
     return all;
 }
@@ -499,10 +521,13 @@ ssize_t weft_sendmsg(int fd, const struct msghdr *message, int flags, weft_time 
     if (!message) return -EFAULT; /* in a transfer it would be one of bytes */
     struct transfer t = {.fd = fd, .out = true, .message = (struct msghdr *)message, .flags = flags};
     if (flags & MSG_DONTWAIT) deadline = 0;
-    ssize_t n = transfer(&t, deadline);
+    struct descriptor *d = descriptor_get(fd);
+    if (!d) return descriptor_error(fd);
+    const uint32_t life = call_life(d);
+    ssize_t        n = transfer_in(&t, d, life, deadline);
     if (n != -EINPROGRESS) return n;
     t.flags &= ~MSG_FASTOPEN; /* it connects, and sends when it is connected */
-    return transfer(&t, deadline);
+    return transfer_in(&t, d, life, deadline);
 }
 
 static bool given_up(ssize_t error)

@@ -1236,10 +1236,71 @@ static int receive_all_of_it(void *arg)
     return 0;
 }
 
+union control {
+    struct cmsghdr head;
+    char           bytes[64];
+};
+
+static void send_part(int fd, const char *text, int passed)
+{
+    union control control = {.head = {CMSG_LEN(sizeof passed), SOL_SOCKET, SCM_RIGHTS}};
+    struct iovec  part = {(char *)text, strlen(text)};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+
+    memcpy(CMSG_DATA(&control.head), &passed, sizeof passed);
+    if (passed >= 0) message.msg_control = &control, message.msg_controllen = CMSG_SPACE(sizeof passed);
+    task_check(weft_sendmsg(fd, &message, 0, WEFT_NEVER) == (ssize_t)part.iov_len);
+}
+
+struct receiving_more {
+    int  fd, passed;
+    char bytes[12];
+};
+
+static int receive_with_control(void *arg)
+{
+    struct receiving_more *r = arg;
+    union control          control;
+    struct iovec           part = {r->bytes, sizeof r->bytes};
+    struct msghdr          message = {
+                 .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    ssize_t got = weft_recvmsg(r->fd, &message, MSG_WAITALL, WEFT_NEVER);
+
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c; c = CMSG_NXTHDR(&message, c))
+        if (c->cmsg_type == SCM_RIGHTS) memcpy(&r->passed, CMSG_DATA(c), sizeof r->passed);
+    return (int)got;
+}
+
+/* A descriptor that comes with a later part is not lost, and ends it; a moment does not. */
+static int receive_all_and_more(void *arg)
+{
+    (void)arg;
+    for (int local = 0; local < 2; local++) {
+        int                   ends[2];
+        struct receiving_more r = {.passed = -1};
+        test_side             side;
+        test_link_make(ends, local ? TEST_UNIX : TEST_TCP);
+        r.fd = ends[0];
+        task_check(local || setsockopt(ends[0], SOL_SOCKET, SO_TIMESTAMP, &(int){1}, sizeof(int)) == 0);
+        send_part(ends[1], "abcd", -1);
+        test_side_start(&side, false, receive_with_control, &r);
+        test_let_run();
+        send_part(ends[1], "efgh", local ? ends[1] : -1);
+        test_let_run();
+        if (!local) send_part(ends[1], "ijkl", -1);
+        int got = test_side_end(&side);
+        task_check(got == (local ? 8 : 12) && memcmp(r.bytes, "abcdefghijkl", (size_t)got) == 0);
+        task_check(local ? r.passed >= 0 && close(r.passed) == 0 : r.passed < 0);
+        close_both(ends);
+    }
+    return 0;
+}
+
 static void flag_says_to_wait_for_all(void **state)
 {
     (void)state;
     assert_everywhere(receive_all_of_it, NULL);
+    assert_everywhere(receive_all_and_more, NULL);
 }
 
 static void make_datagrams(int ends[2], bool local)
@@ -1289,8 +1350,24 @@ static int shut_down_datagrams(void *arg)
     return 0;
 }
 
+/* The number was a stream's, and what has it now was not told. */
+static void read_what_was_a_stream(void)
+{
+    int  ends[2], other = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    char byte;
+
+    test_link_make(ends, TEST_TCP);
+    task_check(weft_write(ends[1], "x", 1, WEFT_NEVER) == 1 && weft_read(ends[0], &byte, 1, WEFT_NEVER) == 1);
+    shutdown(other, SHUT_RD);
+    test_take_number(other, ends[0]);
+    task_check(weft_read(ends[0], &byte, 1, WEFT_NEVER) == 0);
+    close_both(ends);
+}
+
 static void shut_down_is_the_end(void **state)
 {
+    read_what_was_a_stream();
+    assert_task_checks();
     (void)state;
     assert_everywhere(shut_down_datagrams, NULL);
 }
