@@ -41,7 +41,8 @@ static int open_if_cached(const char *path, unsigned flags)
     return (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
 }
 
-/* A regular file or a directory that no other machine or process has to be asked for. */
+/* A regular file or a directory that no other machine or process has to be asked for; of what lies below an overlay
+ * this is taken for granted. */
 static bool is_local(int fd)
 {
     struct stat   status;
