@@ -253,12 +253,10 @@ static int thread_poll(int fd, struct descriptor *d, uint32_t life, short events
     spin_drop(&d->lock, 0);
     int result = 0;
     if (alive) {
-        short           ends = events & POLLIN ? POLLRDHUP : 0; /* as a report tells; it can be read then anyway */
-        struct pollfd   polled[2] = {{.fd = fd, .events = events | ends}, {.fd = me.event, .events = POLLIN}};
+        struct pollfd   polled[2] = {{.fd = fd, .events = events}, {.fd = me.event, .events = POLLIN}};
         struct timespec timeout = {left / WEFT_SEC, left % WEFT_SEC};
         if (ppoll(polled, alone ? 1 : 2, left < 0 ? NULL : &timeout, NULL) < 0 && errno != EINTR) result = -errno;
         spin_take(&d->lock);
-        if ((polled[0].revents & POLLRDHUP) && call_lives(d, life)) store_relaxed(&d->ended, true);
         struct io_thread **at = &d->threads;
         while (*at && *at != &me) at = &(*at)->next;
         if (*at) *at = me.next;
@@ -380,11 +378,11 @@ noinline int io_wait_again(int fd, struct descriptor *d, struct call_moment befo
 
 /* ---- what it is ------------------------------------------------------------ */
 
-bool io_is_socket(int fd)
+int io_socket_type(int fd)
 {
     int       type;
     socklen_t size = sizeof type;
-    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 ? type : -1;
 }
 
 /* Other things' flags stay as they are. */
@@ -394,7 +392,7 @@ int io_make_nonblocking(int fd, struct descriptor *d, uint32_t life)
     int flags = fcntl(fd, F_GETFL), error = 0;
     if (flags < 0) error = -errno;
     else if (flags & O_NONBLOCK) error = 0;
-    else if (!io_is_socket(fd)) error = -ENOTSOCK;
+    else if (io_socket_type(fd) < 0) error = -ENOTSOCK;
     else if (fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) error = -errno;
     call_end(d);
     return error;

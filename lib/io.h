@@ -30,7 +30,8 @@ struct io_thread {
     int               event;
 };
 
-bool io_is_socket(int fd);
+/* SOCK_STREAM and so on; -1: it is no socket. */
+int io_socket_type(int fd);
 
 /* A socket becomes non-blocking, in that life of the number; 0, or a negative error: -ENOTSOCK for another thing that is not. */
 int io_make_nonblocking(int fd, struct descriptor *d, uint32_t life);

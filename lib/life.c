@@ -2,7 +2,6 @@
 #include "life.h"
 #include "blocking.h"
 #include "io.h"
-#include "work.h"
 #include "worker.h"
 
 #include <errno.h>

@@ -286,7 +286,7 @@ static noinline ssize_t try_no_socket(struct transfer transfer, struct descripto
 {
     const struct transfer *t = &transfer;
     /* A number used again unseen is not to raise SIGPIPE. */
-    if (t->out && unlikely(io_is_socket(t->fd))) {
+    if (t->out && unlikely(io_socket_type(t->fd) >= 0)) {
         store_relaxed(&d->kind, DESCRIPTOR_UNKNOWN);
         return TAKEN_FOR_ANOTHER;
     }
@@ -361,7 +361,7 @@ static always_inline void expect(const struct transfer *t, const struct descript
     f->soon[1] = t->message ? (const void *)t->message : t->bytes;
 }
 
-/* The end has been reported.  Of a socket that has no connection and was shut down, a call that waits says so, and one
+/* The end may have been reported.  Of a socket that has no connection and was shut down, a call that waits says so, and one
  * that does not, that there is nothing yet. */
 static noinline ssize_t try_after_end(struct transfer t, struct descriptor *d, uint32_t life)
 {
@@ -450,13 +450,6 @@ ssize_t weft_pwrite(int fd, const void *buf, size_t count, off_t offset, weft_ti
     return at_offset(&(struct transfer){.fd = fd, .out = true, .bytes = (void *)buf, .size = count, .offset = offset});
 }
 
-static bool is_stream(int fd)
-{
-    int       type;
-    socklen_t size = sizeof type;
-    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
-}
-
 /* The part of the message's memory that begins after so many bytes; of size 0: there is none. */
 static struct iovec part_at(const struct msghdr *message, size_t at)
 {
@@ -493,7 +486,7 @@ static ssize_t receive_all(const struct transfer *t, weft_time deadline)
     const uint32_t life = call_life(d);
     struct msghdr *m = t->message, one = *m;
     ssize_t        all = transfer_in(t, d, life, deadline), n = all;
-    if (all <= 0 || !is_stream(t->fd)) return all;
+    if (all <= 0 || io_socket_type(t->fd) != SOCK_STREAM) return all;
     for (struct iovec part; n > 0 && (part = part_at(m, (size_t)all)).iov_len > 0; all += max_of(n, 0)) {
         if (brought_more(m)) break;
         int events = io_poll(t->fd, d, life, POLLIN, deadline);

@@ -87,6 +87,17 @@ void test_link_make(int ends[2], enum test_link link)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+void test_datagrams_make(int ends[2])
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t          size = sizeof to;
+
+    for (int i = 0; i < 2; i++) ends[i] = need(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    need(bind(ends[0], (struct sockaddr *)&to, size));
+    need(getsockname(ends[0], (struct sockaddr *)&to, &size));
+    need(connect(ends[1], (struct sockaddr *)&to, size));
+}
+
 int test_listener(struct sockaddr_storage *address, socklen_t *size, int backlog)
 {
     struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};

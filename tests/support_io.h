@@ -26,6 +26,9 @@ enum test_link {
 /* What is written to ends[1] can be read from ends[0]. */
 void test_link_make(int ends[2], enum test_link link);
 
+/* The same of the network (UDP), with room for many datagrams. */
+void test_datagrams_make(int ends[2]);
+
 /* A socket that listens on an unused port of 127.0.0.1, and its address. */
 int test_listener(struct sockaddr_storage *address, socklen_t *size, int backlog);
 

@@ -4,9 +4,7 @@
 #include "descriptor.h"
 #include "order.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,7 +60,7 @@ struct place {
 
 static void place_make(struct place *place)
 {
-    strcpy(place->directory, "/tmp/weft_test_XXXXXX");
+    *place = (struct place){.directory = "/tmp/weft_test_XXXXXX"};
     if (!mkdtemp(place->directory)) abort();
     snprintf(place->path, sizeof place->path, "%s/it", place->directory);
 }
@@ -332,19 +330,6 @@ static void who_was_woken_takes_nothing_of_the_next(void **state)
     assert_int_equal(test_run(succeed, NULL, WEFT_OPTIONS(.one_root = true)), 0);
 }
 
-/* Two ends of datagrams, of which many fit. */
-static void make_datagrams(int ends[2])
-{
-    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t          size = sizeof any;
-
-    ends[0] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    ends[1] = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    task_check(bind(ends[0], (struct sockaddr *)&any, size) == 0);
-    task_check(getsockname(ends[0], (struct sockaddr *)&any, &size) == 0);
-    task_check(connect(ends[1], (struct sockaddr *)&any, size) == 0);
-}
-
 /* A call that is several of the system's may let others run in between, or not: what it has begun with one descriptor
  * it does not end with another. */
 static int close_half_way(void *arg)
@@ -355,8 +340,8 @@ static int close_half_way(void *arg)
     struct test_call reader = {.bytes = bytes, .size = COUNT, .deadline = WEFT_NEVER, .full = true};
 
     (void)arg;
-    make_datagrams(ends);
-    make_datagrams(others);
+    test_datagrams_make(ends);
+    test_datagrams_make(others);
     for (int i = 0; i < COUNT; i++) {
         task_check(send(ends[1], i == 0 ? "1" : "x", 1, 0) == 1);
         task_check(send(others[1], "o", 1, 0) == 1);
