@@ -22,8 +22,20 @@ static inline size_t base_lines(size_t size)
 
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 #define array_len(a)                    (sizeof(a) / sizeof *(a))
-#define min_of(a, b)                    ((a) < (b) ? (a) : (b))
-#define max_of(a, b)                    ((a) > (b) ? (a) : (b))
+
+/* Each argument is evaluated once: it may be an atomic load. */
+#define min_of(a, b)                   \
+    ({                                 \
+        __auto_type min_a = (a);       \
+        __auto_type min_b = (b);       \
+        min_a < min_b ? min_a : min_b; \
+    })
+#define max_of(a, b)                   \
+    ({                                 \
+        __auto_type max_a = (a);       \
+        __auto_type max_b = (b);       \
+        max_a > max_b ? max_a : max_b; \
+    })
 
 /* The line is wanted soon.  Any address: nothing comes of one that is not there. */
 #define prefetch(p) __builtin_prefetch((const void *)(p))

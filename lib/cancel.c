@@ -41,10 +41,12 @@ static void note(struct node *n, int reason)
 }
 
 /* Who has looked answers for those above as well, from now on and for whoever is below and asks: that it is cancelled,
- * for good; that it is not, at this epoch.  So in a recursion, however deep, each looks but a little way up. */
+ * for good; that it is not, at this epoch.  So in a recursion, however deep, each looks but a little way up.  What is
+ * noted of an epoch may come late, over a reason that another has found and noted meanwhile.  That other then looks
+ * again, as it has seen that the epoch is over (cancel_node). */
 noinline int cancel_check_slow(struct fiber *f)
 {
-    int32_t epoch = (int32_t)load_acquire(&f->runtime->epoch); /* pairs with cancel_node: it comes with the reason */
+    int32_t      epoch = load_acquire(&f->runtime->epoch); /* pairs with cancel_node: it comes with the reason */
     struct node *n = f->node, *up = n;
     for (; up && load_relaxed(&up->result) != epoch; up = up->up & NODE_SHIELD ? NULL : node_up(up)) {
         if (!load_relaxed(&up->reason) && !noted(up)) continue;
@@ -52,6 +54,7 @@ noinline int cancel_check_slow(struct fiber *f)
         note(n, reason);
         return reason;
     }
+    if (epoch & EPOCH_CHANGES) return 0;
     for (struct node *free = n; free != up; free = free->up & NODE_SHIELD ? NULL : node_up(free))
         store_relaxed(&free->result, epoch);
     return 0;
@@ -158,7 +161,8 @@ static void end_wait(struct node *n, int reason)
 }
 
 /* All below `top`, depth first, with the locks held from top down to where it is:
- * so no node on the way can leave meanwhile, and it takes no memory. */
+ * so no node on the way can leave meanwhile, and it takes no memory.  But not below one that has a reason of its own,
+ * which came first: whoever waits there still is about to find that out. */
 static void end_waits_below(struct node *top, int reason)
 {
     struct node *n = top, *child;
@@ -166,7 +170,7 @@ static void end_waits_below(struct node *top, int reason)
         end_wait(n, reason);
         child = (struct node *)spin_take(&n->children);
         for (;;) {
-            while (child && (child->up & NODE_SHIELD)) child = sibling(child);
+            while (child && ((child->up & NODE_SHIELD) || load_relaxed(&child->reason))) child = sibling(child);
             if (child) break;
             /* The list's head may not change while it is locked. */
             spin_drop(&n->children, load_relaxed(&n->children) & ~NODE_LOCKED);
@@ -184,13 +188,16 @@ void cancel_node(struct weft_runtime *rt, struct node *n, int reason)
     add_acq_rel(&rt->pins, 1);
     lock_take(&rt->cancel_lock);
     if (!cancel_reason(n)) {
+        /* Who sees the reason sees that the epoch before is over; who sees the one after sees the reason. */
+        int32_t epoch = load_relaxed(&rt->epoch);
+        store_relaxed(&rt->epoch, epoch | EPOCH_CHANGES);
         order_release(&n->reason);
-        store_release(&n->reason, reason); /* pairs with cancel_reason */
-        /* release: pairs with cancel_check_slow.  Its lower half is more than 0, as a node that was never looked at has
-         * 0, and a reason is less. */
+        store_release(&n->reason,
+                      reason); /* pairs with cancel_reason, and cancel_check_slow's note of an older epoch */
         chaos_point();
-        bool last = (uint32_t)load_relaxed(&rt->epoch) == INT32_MAX;
-        add_release(&rt->epoch, last ? UINT64_C(0x80000002) : 1);
+        /* release: pairs with cancel_check_slow.  More than 0, as a node that was never looked at has 0, and a reason
+         * is less. */
+        store_release(&rt->epoch, epoch == EPOCH_LAST ? EPOCH_FIRST : epoch + EPOCH_FIRST);
         fence_seq(); /* pairs with publish_and_unlock in wait.c */
         chaos_point();
         end_waits_below(n, reason);

@@ -10,11 +10,14 @@
 
 #include "park.h"
 
+/* A runtime's epoch begins with each cancel, and is 0 before the first.  While it changes it is nobody's to note. */
+enum { EPOCH_CHANGES = 1, EPOCH_FIRST = 2, EPOCH_LAST = INT32_MAX - 1 };
+
 /* Whether nothing was cancelled since the running task has looked. */
 static always_inline bool cancel_seen(const struct fiber *f)
 {
     /* relaxed: who sees a new epoch looks again, and who waits has its fence before this. */
-    return (uint32_t)load_relaxed(&f->runtime->epoch) == (uint32_t)load_relaxed(&f->node->result);
+    return load_relaxed(&f->runtime->epoch) == load_relaxed(&f->node->result);
 }
 
 /* Why the running task is cancelled, or 0. */

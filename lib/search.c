@@ -31,7 +31,7 @@
 #define SAVED_MOST_NS (2 * 1000 * 1000)
 #define GRANT_NS      (8 * WORTH_NS)
 #define WEALTHY_NS    (50 * 1000) /* then the rests begin short again */
-#define RESTS_MOST    5           /* 50 us << 5: 1.6 ms */
+#define RESTS_MOST    5u          /* 50 us << 5: 1.6 ms */
 
 /* Of so many that run, one may look for work beside the watch. */
 #define LOOKERS_SHARE 4

@@ -131,9 +131,9 @@ struct weft_runtime {
     Atomic(uint64_t) outside_spawned; /* tasks that came from plain threads or other runtimes */
     Atomic(uint64_t) shared_wakeups;  /* workers woken for what is in the shared queue */
     _Alignas(CACHE_LINE) struct idle idle;
-    Atomic(uint32_t) lookers;                    /* workers that run, have nothing, and look for some */
-    Atomic(uint32_t) pins;                       /* how many others are waking something here: it is not freed */
-    _Alignas(CACHE_LINE) Atomic(uint64_t) epoch; /* how often anything was cancelled */
+    Atomic(uint32_t) lookers;                   /* workers that run, have nothing, and look for some */
+    Atomic(uint32_t) pins;                      /* how many others are waking something here: it is not freed */
+    _Alignas(CACHE_LINE) Atomic(int32_t) epoch; /* of cancelling, which changes it under cancel_lock: cancel.h */
     Atomic(uint32_t) cancel_lock;
     Atomic(bool)     timed; /* there has been a scope with a deadline */
     struct poller    poller;

@@ -48,7 +48,6 @@ void park_wake(struct waiter *w, bool next)
     (void)next;
     model_data_read(&frames[w - waiters]);
     ended[w - waiters]++;
-    model_assert(w->outcome == -ECANCELED, "by whom it was cancelled");
 }
 
 /* Nobody has a deadline. */
@@ -92,6 +91,13 @@ static void begin_linked(void)
     cancel_link(&fibers[LEFT]);
 }
 
+/* Something else was cancelled before. */
+static void begin_later(void)
+{
+    begin();
+    store_relaxed(&runtime.epoch, EPOCH_FIRST);
+}
+
 static int wait_as(int i)
 {
     struct waiter *w = &waiters[i];
@@ -121,6 +127,17 @@ static void compute_left(void)
 {
     model_block_until(cancel_check(&fibers[LEFT]));
     model_data_read(&cause);
+}
+
+static void compute_middle(void)
+{
+    model_block_until(cancel_check(&fibers[MIDDLE]));
+    model_assert(cancel_check(&fibers[MIDDLE]) == -ECANCELED, "who is cancelled stays so");
+}
+
+static void look_left(void)
+{
+    cancel_check(&fibers[LEFT]);
 }
 
 static void ask_of_left(void)
@@ -184,28 +201,34 @@ static void each_list_is_whole(void)
     model_assert(load_relaxed(&runtime.cancel_lock) == 0 && load_relaxed(&runtime.pins) == 0, "nothing is held");
 }
 
+static void is_ended(int i)
+{
+    model_assert(ended[i] == 1, "it waited, and is ended once");
+    model_assert(waiters[i].outcome == cancel_reason(&nodes[i]), "for the reason that counts");
+}
+
 static void left_is_ended(void)
 {
     each_list_is_whole();
-    model_assert(ended[LEFT] == 1, "it waited, and is ended once");
+    is_ended(LEFT);
     for (int i = OUTERMOST; i < NODES; i++) model_assert(load_relaxed(&nodes[i].wait) == 0, "nobody waits on");
 }
 
 static void both_are_ended(void)
 {
     left_is_ended();
-    model_assert(ended[RIGHT] == 1, "the other waited, too");
+    is_ended(RIGHT);
 }
 
 static void left_and_middle_are_ended(void)
 {
     left_is_ended();
-    model_assert(ended[MIDDLE] == 1, "the one above waited, too");
+    is_ended(MIDDLE);
 }
 
 static void cancel_top_meanwhile(void)
 {
-    cancel_node(&runtime, &nodes[TOP], -ECANCELED);
+    cancel_node(&runtime, &nodes[TOP], -EIO);
 }
 
 #define PROGRAM(title, start, end, bound, ...)                                                              \
@@ -217,6 +240,10 @@ static const struct model_program programs[] = {
     PROGRAM("one waits", begin, left_is_ended, 3, wait_left, cancel_outermost),
     PROGRAM("one waits, cancelled further down", begin, left_is_ended, 3, wait_left, cancel_top),
     PROGRAM("one computes", begin, each_list_is_whole, 2, compute_left, cancel_outermost),
+    PROGRAM("one computes, another below it looks", begin_later, each_list_is_whole, 1, compute_middle, look_left,
+            cancel_outermost),
+    PROGRAM("one computes, as does another above it", begin, each_list_is_whole, 1, compute_left, compute_middle,
+            cancel_outermost),
     PROGRAM("one asks", begin, each_list_is_whole, 2, ask_of_left, cancel_outermost),
     PROGRAM("two wait", begin, both_are_ended, 1, wait_left, wait_right, cancel_outermost),
     PROGRAM("two wait, one above the other", begin, left_and_middle_are_ended, 1, wait_left, wait_middle,
@@ -230,5 +257,6 @@ static const struct model_program programs[] = {
 
 int main(int argc, char **argv)
 {
-    return model_main(argc, argv, programs, array_len(programs), "cancel_reason cancel_check end_wait :wait_as");
+    return model_main(argc, argv, programs, array_len(programs),
+                      "cancel_reason cancel_check noted note end_wait :wait_as");
 }

@@ -281,6 +281,56 @@ static void cancel_reaches_all_who_wait(void **state)
     assert_int_equal(test_run_workers(cancel_waiters, NULL), 0);
 }
 
+/* ---- the first reason stays ------------------------------------------------------------------ */
+
+static weft_event never;
+
+static int give_failure(void *arg)
+{
+    (void)arg;
+    return -EIO;
+}
+
+/* Its scope has failed, so that is why each of its waits ends, also while all is cancelled around it. */
+static int wait_in_failed(void *arg)
+{
+    atomic_bool *over = *(atomic_bool **)arg;
+    weft_scope   scope;
+
+    task_check(weft_scope_open(&scope, NULL) == 0);
+    task_check(weft_go(give_failure, NULL, 0) == 0);
+    task_until(weft_check() != 0);
+    int reason = weft_check(); /* that of those around, if they were first */
+    do task_check(weft_event_wait(&never, WEFT_NEVER) == reason);
+    while (!atomic_load(over));
+    task_check(weft_scope_close(&scope) == reason);
+    return 0;
+}
+
+static int cancel_around_failed(void *arg)
+{
+    (void)arg;
+    for (size_t round = 0; round < test_scale(500); round++) {
+        weft_scope   scope;
+        atomic_bool  over = false;
+        atomic_bool *end = &over;
+
+        task_check(weft_scope_open(&scope, NULL) == 0);
+        for (int i = 0; i < 8; i++) task_check(weft_scope_go(&scope, wait_in_failed, &end, sizeof end) == 0);
+        for (size_t i = 0; i < round % 20; i++) weft_yield();
+        weft_scope_cancel(&scope);
+        atomic_store(&over, true);
+        task_check(weft_scope_close(&scope) == -ECANCELED);
+    }
+    return 0;
+}
+
+static void the_first_reason_stays(void **state)
+{
+    (void)state;
+    assert_int_equal(test_run_workers(cancel_around_failed, NULL), 0);
+}
+
 /* ---- reasons ------------------------------------------------------------------------------- */
 
 /* Somewhere in a tree: an open scope, or a spawned task; and why it, and all within, may be cancelled, which is noted
@@ -297,8 +347,6 @@ struct place {
 /* Some of the open scopes, for whoever cancels them from outside. */
 static weft_mutex    open_lock;
 static struct place *open_places[16];
-
-static weft_event never;
 
 static bool was_given(const struct place *p, int reason)
 {
@@ -467,6 +515,7 @@ int main(void)
         cmocka_unit_test(one_error_wins),
         cmocka_unit_test(trees_of_scopes_close),
         cmocka_unit_test(cancel_reaches_all_who_wait),
+        cmocka_unit_test(the_first_reason_stays),
         cmocka_unit_test(nobody_is_told_what_nobody_said),
     };
 

@@ -75,7 +75,7 @@ static void first_reason_sticks(void **state)
 {
     (void)state;
     cancel_node(&runtime, &nodes[SCOPE], -5);
-    uint64_t epoch = load_relaxed(&runtime.epoch);
+    int32_t epoch = load_relaxed(&runtime.epoch);
     cancel_node(&runtime, &nodes[SCOPE], -6);
     cancel_node(&runtime, &nodes[LEAF], -7);
     assert_reasons(&(const int[NODES]){[SCOPE] = -5, [TASK] = -5, [INNER] = -5, [LEAF] = -5});
@@ -114,7 +114,7 @@ static void check_looks_up_once_an_epoch(void **state)
     (void)state;
     cancel_node(&runtime, &nodes[SHIELD], -5);
     assert_int_equal(check(LEAF), 0);
-    assert_int_equal(load_relaxed(&nodes[LEAF].result), (int32_t)load_relaxed(&runtime.epoch));
+    assert_int_equal(load_relaxed(&nodes[LEAF].result), load_relaxed(&runtime.epoch));
     /* As if by magic, and without a new epoch: it is not seen. */
     store_relaxed(&nodes[INNER].reason, -7);
     assert_int_equal(check(LEAF), 0);
@@ -186,9 +186,20 @@ static void reason_is_noted_on_the_way(void **state)
 static void epoch_is_positive(void **state)
 {
     (void)state;
-    store_relaxed(&runtime.epoch, INT32_MAX);
+    store_relaxed(&runtime.epoch, EPOCH_LAST);
     cancel_node(&runtime, &nodes[SCOPE], -5);
-    assert_int_equal((int32_t)load_relaxed(&runtime.epoch), 1);
+    assert_int_equal(load_relaxed(&runtime.epoch), EPOCH_FIRST);
+    assert_int_equal(check(LEAF), -5);
+}
+
+/* While it changes: whether a reason is found is left to the next look. */
+static void changing_epoch_is_not_noted(void **state)
+{
+    (void)state;
+    store_relaxed(&runtime.epoch, EPOCH_FIRST | EPOCH_CHANGES);
+    assert_int_equal(check(LEAF), 0);
+    for (int i = 0; i < NODES; i++) assert_int_equal(load_relaxed(&nodes[i].result), 0);
+    store_relaxed(&nodes[SCOPE].reason, -5);
     assert_int_equal(check(LEAF), -5);
 }
 
@@ -368,7 +379,7 @@ static int close_in_turn(void *arg)
     task_check(weft_scope_open(&middle, NULL) == 0);
     task_check(weft_scope_open(&inner, NULL) == 0);
     task_check(weft_scope_close(&inner) == 0);
-    int32_t epoch = (int32_t)load_relaxed(&worker_fiber()->runtime->epoch);
+    int32_t epoch = load_relaxed(&worker_fiber()->runtime->epoch);
     task_check(load_relaxed(&node_of_scope(&middle)->result) == epoch);
 
     task_check(weft_scope_open(&inner, NULL) == 0);
@@ -400,6 +411,7 @@ int main(void)
         WITH_TREE(check_looks_up_to_who_has_looked),
         WITH_TREE(reason_is_noted_on_the_way),
         WITH_TREE(epoch_is_positive),
+        WITH_TREE(changing_epoch_is_not_noted),
         cmocka_unit_test(waiters_are_linked_until_they_end),
         cmocka_unit_test(cancel_wakes_those_who_are_linked),
         cmocka_unit_test(closing_notes_what_it_has_found),
