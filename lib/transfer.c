@@ -372,7 +372,7 @@ static noinline ssize_t try_after_end(struct transfer t, struct descriptor *d, u
     bool over = poll(&polled, 1, 0) > 0 && (polled.revents & POLLRDHUP);
     if (over) n = try_socket(&t); /* what has come before it */
     call_end(d);
-    if (!over || n != -EAGAIN) return n;
+    if (!over || n != -EAGAIN || io_socket_type(t.fd) == SOCK_STREAM) return n;
     if (t.message) t.message->msg_namelen = 0, t.message->msg_controllen = 0, t.message->msg_flags = 0;
     return 0;
 }

@@ -4,6 +4,7 @@
  * here.  The same program runs again and again, with the first such call failing, then the second, and so on until
  * there are no more to fail.
  */
+#include "descriptor.h"
 #include "support_io.h"
 
 #include <fcntl.h>
@@ -25,14 +26,14 @@ enum kind { TRANSFER = 1, ACCEPT = 2, POLLER = 4, WAIT = 8 };
 
 static atomic_uint   failing; /* kinds; 0: nothing fails, and nothing is counted */
 static atomic_ulong  asked, failed;
-static unsigned long fail_at;
+static unsigned long fail_at, fail_calls = 1; /* so many in a row */
 static int           fail_with;
 
 static int fails(enum kind kind)
 {
     if (!(atomic_load(&failing) & kind)) return 0;
     unsigned long n = atomic_fetch_add(&asked, 1);
-    if (n < fail_at || (n > fail_at && fail_with != EPERM)) return 0; /* what is not permitted never is */
+    if (n < fail_at || n - fail_at >= fail_calls) return 0;
     atomic_fetch_add(&failed, 1);
     return fail_with;
 }
@@ -326,6 +327,38 @@ static void older_systems_do_as_well(void **state)
     atomic_store(&older, false);
 }
 
+/* That the other side has ended is no reason to say so before all is read, even if for once nothing is there. */
+static int read_what_came_before_the_end(void *arg)
+{
+    int  ends[2];
+    char byte = 0;
+
+    (void)arg;
+    test_link_make(ends, TEST_TCP);
+    task_check(weft_poll(ends[0], POLLIN, weft_now() + WEFT_MS) == -ETIMEDOUT);
+    task_check(weft_write(ends[1], "a", 1, WEFT_NEVER) == 1);
+    task_check(weft_close(ends[1]) == 0);
+    task_until(load_relaxed(&descriptor_get(ends[0])->ended));
+    atomic_store(&failing, TRANSFER);
+    task_check(weft_read(ends[0], &byte, 1, WEFT_NEVER) == 1 && byte == 'a');
+    atomic_store(&failing, 0);
+    task_check(weft_read(ends[0], &byte, 1, WEFT_NEVER) == 0);
+    return weft_close(ends[0]);
+}
+
+static void end_comes_after_what_was_sent(void **state)
+{
+    (void)state;
+    fail_with = EAGAIN;
+    fail_at = 0;
+    fail_calls = 2;
+    atomic_store(&asked, 0);
+    atomic_store(&failed, 0);
+    assert_int_equal(test_run_workers(read_what_came_before_the_end, NULL), 0);
+    assert_int_equal(atomic_load(&failed), 2);
+    fail_calls = 1;
+}
+
 /* The last, as from then on the library waits in another way. */
 static void waiting_fails(void **state)
 {
@@ -339,6 +372,7 @@ static int wait_without_permission(void)
 {
     fail_with = EPERM;
     fail_at = 0;
+    fail_calls = ~0ul; /* what is not permitted never is */
     atomic_store(&failing, WAIT);
     return weft_run(do_all, NULL, WEFT_OPTIONS(.workers = test_workers())) || atomic_load(&failed) != 1;
 }
@@ -427,9 +461,13 @@ int main(int argc, char **argv)
 {
     const struct test_part  parts[] = {{"wait_without_permission", wait_without_permission}};
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(transfers_fail),           cmocka_unit_test(accepting_fails),
-        cmocka_unit_test(registering_fails),        cmocka_unit_test(older_systems_do_as_well),
-        cmocka_unit_test(somebody_else_is_faster),  cmocka_unit_test(waiting_fails),
+        cmocka_unit_test(transfers_fail),
+        cmocka_unit_test(accepting_fails),
+        cmocka_unit_test(registering_fails),
+        cmocka_unit_test(older_systems_do_as_well),
+        cmocka_unit_test(end_comes_after_what_was_sent),
+        cmocka_unit_test(somebody_else_is_faster),
+        cmocka_unit_test(waiting_fails),
         cmocka_unit_test(waiting_is_not_permitted),
     };
 
