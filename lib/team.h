@@ -72,7 +72,7 @@ struct worker {
     Atomic(struct outbox *) outbox;
     /* the owner's */
     bool                   poll_due;    /* as soon as no lock is held: who picks may be leaving its stack with some */
-    bool                   poll_first;  /* when it has nothing: there was something to be had at once the last time */
+    bool                   poll_first;  /* when it has nothing, as the only one: something came at once before */
     int64_t                now;         /* when it has last looked at the clock */
     int64_t                flowed;      /* with a seed: until when virtual time has followed the clock; 0: it stands */
     Atomic(uint32_t)       spare_count; /* for the owner to change, for stats to read */
