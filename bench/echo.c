@@ -1,6 +1,8 @@
 /* echo.c - 64 bytes there and back over TCP, on many connections at once
  *
- * Three servers take turns: a loop over epoll, one over an io_uring where there is one, and a task for each connection.
+ * Servers take turns: a loop over epoll, a task for each connection, and, where there is one, a loop over an io_uring.
+ * The last is that loop with a stack for each connection, and two switches there and back for each request: what tasks
+ * could reach if there were no scheduler, if a number belonged to one reader, and if nobody ever gave up.
  * The load is common to all: a thread on another processor that has one message under way on each connection, and
  * compares every byte that comes back.  The connections are made once and stay; each server has its own, so that none
  * is known to two.
@@ -10,7 +12,9 @@
  */
 #define _GNU_SOURCE
 #include "bench.h"
+#include "context.h"
 #include "raw_uring.h"
+#include "stack.h"
 
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -23,7 +27,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { MESSAGE = 64, EVENTS = 256, CACHE_LINE = 64 };
+enum { MESSAGE = 64, EVENTS = 256 };
 
 /* ---- system calls, counted --------------------------------------------------- */
 
@@ -70,8 +74,11 @@ struct connection {
     /* the server's; what the load writes to is on other cache lines, as the loop over epoll has none in common with
      * it */
     _Alignas(CACHE_LINE) weft_task task;
-    struct echo *echo;
-    int          server;
+    struct echo   *echo;
+    int            server;
+    struct context stack; /* where there is no task */
+    const char    *got_bytes;
+    int            got_size;
     /* the load's */
     _Alignas(CACHE_LINE) int client;
     long     left;  /* messages that it has yet to send */
@@ -89,6 +96,8 @@ struct echo {
     struct connection *connections;
     int                load_epoll, server_epoll;
     struct raw_uring  *uring;
+    struct stack_pool  stacks;
+    struct context     loop;
     long               server_left; /* bytes that it has yet to receive */
     double            *latencies;   /* of a run */
     long               wrong;
@@ -162,6 +171,11 @@ static void echo_init(struct echo *e, int count, long each)
 static void echo_destroy(struct echo *e)
 {
     if (e->uring) raw_uring_destroy(e->uring);
+    for (int i = 0; i < e->count; i++) {
+        struct context *stack = &e->connections[i].stack;
+        if (stack->low) context_end(stack);
+    }
+    stack_pool_destroy(&e->stacks);
     for (int i = 0; i < e->count; i++) {
         close(e->connections[i].client);
         weft_close(e->connections[i].server); /* tells what weft knows of the number */
@@ -269,6 +283,7 @@ static void answer(void *arg, int number, const char *bytes, int size)
     struct echo *e = arg;
 
     if (size <= 0) bench_fail("a connection has ended: %s", strerror(size ? -size : EPIPE));
+    if (!bytes) return;
     raw_uring_answer(e->uring, e->connections[number].server, number, bytes, size);
     e->server_left -= size;
 }
@@ -279,6 +294,34 @@ static void serve_by_uring(struct echo *e)
 
     e->server_left = e->count * e->each * MESSAGE;
     while (e->server_left > 0 || under_way > 0) under_way = raw_uring_turn(e->uring);
+}
+
+static struct connection *gone_on; /* the connection whose stack goes on */
+
+static void go_on(void *arg, int number, const char *bytes, int size)
+{
+    struct echo *e = arg;
+
+    if (size <= 0) bench_fail("a connection has ended: %s", strerror(size ? -size : EPIPE));
+    gone_on = &e->connections[number];
+    gone_on->got_bytes = bytes;
+    gone_on->got_size = size;
+    context_switch(&e->loop, &gone_on->stack);
+}
+
+static void serve_on_stack(struct context *loop)
+{
+    struct connection *c = gone_on;
+    char               buffer[4096];
+
+    for (;;) {
+        int size = c->got_size;
+        memcpy(buffer, c->got_bytes, (size_t)size);
+        raw_uring_answer(c->echo->uring, c->server, (int)(c - c->echo->connections), buffer, size);
+        loop = context_switch(&c->stack, loop); /* until that has gone */
+        c->echo->server_left -= size;
+        loop = context_switch(&c->stack, loop); /* until more has come */
+    }
 }
 
 static int serve_one(void *arg)
@@ -356,11 +399,24 @@ static void print(const char *name, struct echo *e)
 }
 
 /* The receives are the calling thread's, which runs the loop, too. */
-static bool prepare_uring(struct echo *e)
+static bool prepare_uring(struct echo *e, raw_uring_got *got)
 {
-    e->uring = raw_uring_make((unsigned)e->count, answer, e);
+    e->uring = raw_uring_make((unsigned)e->count, got, e);
     for (int i = 0; e->uring && i < e->count; i++) raw_uring_receive(e->uring, e->connections[i].server, i);
     return e->uring;
+}
+
+static void prepare_stacks(struct echo *e)
+{
+    bool canary;
+
+    stack_pool_init(&e->stacks, STACK_DEFAULT);
+    context_thread(&e->loop);
+    for (int i = 0; i < e->count; i++) {
+        char *low = stack_get(&e->stacks, &canary);
+        if (!low) bench_fail("no memory");
+        context_make(&e->connections[i].stack, stack_floor(&e->stacks, low), low + e->stacks.size, serve_on_stack);
+    }
 }
 
 static void prepare_epoll(struct echo *e)
@@ -378,8 +434,9 @@ static void compare(int count, long messages)
         {.name = "epoll", .run = run_epoll, .judge = judge},
         {.name = "tasks", .run = run_tasks, .judge = judge, .workers = 1},
         {.name = "io_uring", .run = run_uring, .judge = judge},
+        {.name = "io_uring, and stacks", .run = run_uring, .judge = judge},
     };
-    enum { SIDES = sizeof kinds / sizeof *kinds };
+    enum { SIDES = sizeof kinds / sizeof *kinds, URING = SIDES - 2, STACKS };
     struct echo       echoes[SIDES];
     struct bench_side sides[SIDES];
     char              what[40];
@@ -391,7 +448,8 @@ static void compare(int count, long messages)
         sides[i].count = (double)(messages / count * count);
     }
     prepare_epoll(&echoes[0]);
-    size_t there = prepare_uring(&echoes[SIDES - 1]) ? SIDES : SIDES - 1;
+    size_t there = prepare_uring(&echoes[URING], answer) && prepare_uring(&echoes[STACKS], go_on) ? SIDES : URING;
+    prepare_stacks(&echoes[STACKS]);
     snprintf(what, sizeof what, "%d connections", count);
     bench_compare_sides(what, "request", sides, there);
     for (size_t i = 0; i < there; i++) print(sides[i].name, &echoes[i]);

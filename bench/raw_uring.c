@@ -149,7 +149,7 @@ static void complete(struct raw_uring *u, const struct io_uring_cqe *c)
     if (c->user_data & ANSWER) {
         u->answers--;
         give_buffer(u, (uint16_t)(c->user_data >> 32));
-        if (c->res < 0) u->got(u->arg, number, NULL, c->res);
+        u->got(u->arg, number, NULL, c->res);
         return;
     }
     if (!(c->flags & IORING_CQE_F_MORE)) raw_uring_receive(u, u->fds[number], number);

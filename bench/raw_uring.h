@@ -12,7 +12,8 @@
 
 struct raw_uring;
 
-/* Called for what has come on the connection of that number; less than 0: an error. */
+/* Called for what has come on the connection of that number; less than 0: an error.  NULL and more than 0: so much of
+ * the answer has gone. */
 typedef void raw_uring_got(void *arg, int number, const char *bytes, int size);
 
 /* For the calling thread alone; NULL: there is none to be had. */
