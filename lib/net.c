@@ -261,6 +261,8 @@ static int run_race(struct race *r, const struct addrinfo *next, weft_time deadl
         weft_time until = next ? min_of(weft_now() + ATTEMPT_NS, deadline) : deadline;
         int       events = weft_poll(r->epoll, EPOLLIN, until);
         bool      late = events == -ETIMEDOUT && until < deadline;
+        int       reason = late ? weft_check() : 0; /* which may be -ETIMEDOUT, too */
+        if (reason) return reason;
         if (events < 0 && !late) return events;
         judge(r, &connected);
         if (connected >= 0) return connected;

@@ -87,8 +87,11 @@ int __wrap_socket(int family, int type, int protocol);
 int __real_bind(int fd, const struct sockaddr *address, socklen_t size);
 int __wrap_bind(int fd, const struct sockaddr *address, socklen_t size);
 
+static atomic_uint sockets; /* that were asked for */
+
 int __wrap_socket(int family, int type, int protocol)
 {
+    atomic_fetch_add(&sockets, 1);
     if (family != AF_INET6 || !ipv6.no_socket) return __real_socket(family, type, protocol);
     errno = ipv6.no_socket;
     return -1;
@@ -396,25 +399,42 @@ static void every_address_is_all_or_none(void **state)
 
 /* ---- giving up ------------------------------------------------------------------------- */
 
-static int connect_in_vain(void *arg)
+/* A listener from which no answer comes any more. */
+struct silent {
+    int  listener, fds[8];
+    char port[8];
+};
+
+static void silent_begin(struct silent *s)
 {
     struct sockaddr_storage address;
     socklen_t               size;
-    char                    port[8];
-    int                     listener = test_listener(&address, &size, 0), fds[8];
+
+    s->listener = test_listener(&address, &size, 0);
+    /* More than its queue holds: no answer comes to the last. */
+    for (size_t i = 0; i < TEST_LENGTH(s->fds); i++) {
+        s->fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        connect(s->fds[i], (struct sockaddr *)&address, size);
+    }
+    test_port(s->listener, s->port);
+}
+
+static void silent_end(struct silent *s)
+{
+    for (size_t i = 0; i < TEST_LENGTH(s->fds); i++) close(s->fds[i]);
+    task_check(weft_close(s->listener) == 0);
+}
+
+static int connect_in_vain(void *arg)
+{
+    struct silent silent;
 
     (void)arg;
-    /* More than its queue holds: no answer comes to the last. */
-    for (size_t i = 0; i < TEST_LENGTH(fds); i++) {
-        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        connect(fds[i], (struct sockaddr *)&address, size);
-    }
-    test_port(listener, port);
+    silent_begin(&silent);
     weft_time soon = weft_now() + 5 * WEFT_MS;
-    task_check(weft_tcp_connect("127.0.0.1", port, soon) == -ETIMEDOUT);
+    task_check(weft_tcp_connect("127.0.0.1", silent.port, soon) == -ETIMEDOUT);
     task_check(weft_now() >= soon);
-    for (size_t i = 0; i < TEST_LENGTH(fds); i++) close(fds[i]);
-    task_check(weft_close(listener) == 0);
+    silent_end(&silent);
     return 0;
 }
 
@@ -424,13 +444,62 @@ static void connecting_is_given_up(void **state)
     assert_everywhere(connect_in_vain, NULL);
 }
 
+/* When the first attempt is under way, the scope is cancelled for this. */
+static int fail_at_first_attempt(void *arg)
+{
+    task_until(atomic_load(&sockets) > 0);
+    return *(int *)arg;
+}
+
+/* Whatever the reason, the second address is not tried, unless it is its time. */
+static int cancel_first_attempt(void *arg)
+{
+    static const int reasons[] = {-EIO, -ETIMEDOUT, -EAGAIN};
+    struct silent    silent;
+    int              listener = weft_tcp_listen("127.0.0.1", "0", 10);
+    char             port[8];
+
+    (void)arg;
+    silent_begin(&silent);
+    resolver.count = 2;
+    resolver.ports[0] = atoi(silent.port);
+    resolver.ports[1] = atoi(test_port(listener, port));
+    for (size_t i = 0; i < TEST_LENGTH(reasons); i++) {
+        weft_scope scope;
+        task_check(weft_scope_open(&scope, NULL) == 0);
+        atomic_store(&sockets, 0);
+        task_check(weft_go(fail_at_first_attempt, &reasons[i], sizeof reasons[i]) == 0);
+        weft_time began = weft_now();
+        int       fd = weft_tcp_connect("weft.invalid", "1", WEFT_NEVER);
+        bool      due = weft_now() - began >= 250 * WEFT_MS;
+        task_check(fd == reasons[i] || (fd >= 0 && due));
+        task_check(atomic_load(&sockets) == 1 || due);
+        if (fd >= 0) task_check(weft_close(fd) == 0);
+        task_check(weft_scope_close(&scope) == reasons[i]);
+    }
+    silent_end(&silent);
+    task_check(weft_close(listener) == 0);
+    return 0;
+}
+
+static void connecting_is_cancelled(void **state)
+{
+    (void)state;
+    resolver.answers = true;
+    resolver.code = 0;
+    assert_in_tasks(cancel_first_attempt, NULL);
+    assert_int_equal(answers_held, 0);
+    resolver.answers = false;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_ports_are_refused),        cmocka_unit_test(failed_look_up_tells_why),
-        cmocka_unit_test(connects_by_number_and_name),  cmocka_unit_test(tries_all_addresses),
-        cmocka_unit_test(look_up_is_given_up),          cmocka_unit_test(connecting_is_given_up),
-        cmocka_unit_test(every_address_is_all_or_none), cmocka_unit_test(localhost_needs_no_resolver),
+        cmocka_unit_test(bad_ports_are_refused),       cmocka_unit_test(failed_look_up_tells_why),
+        cmocka_unit_test(connects_by_number_and_name), cmocka_unit_test(tries_all_addresses),
+        cmocka_unit_test(look_up_is_given_up),         cmocka_unit_test(connecting_is_given_up),
+        cmocka_unit_test(connecting_is_cancelled),     cmocka_unit_test(every_address_is_all_or_none),
+        cmocka_unit_test(localhost_needs_no_resolver),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
