@@ -523,9 +523,11 @@ ssize_t weft_sendmsg(int fd, const struct msghdr *message, int flags, weft_time 
     return transfer_in(&t, d, life, deadline);
 }
 
-static bool given_up(ssize_t error)
+/* That a connection has timed out is an error of the system's, which tells it once. */
+static bool given_up(ssize_t error, weft_time deadline)
 {
-    if (error == -EAGAIN || error == -ETIMEDOUT || error == -ECANCELED || error == -EDEADLK) return true;
+    if (error == -EAGAIN || error == -ECANCELED || error == -EDEADLK) return true;
+    if (error == -ETIMEDOUT && deadline != 0 && deadline <= weft_now()) return true;
     struct fiber *f = worker_fiber();
     return f && cancel_check(f) == error;
 }
@@ -539,7 +541,7 @@ static always_inline ssize_t in_full(struct transfer t, weft_time deadline)
     size_t         size = t.size;
     while (t.size > 0) {
         ssize_t n = transfer_in(&t, d, life, deadline);
-        if (n < 0 && !(t.size < size && given_up(n))) return n;
+        if (n < 0 && !(t.size < size && given_up(n, deadline))) return n;
         if (n <= 0) break;
         t.bytes = (char *)t.bytes + n;
         t.size -= (size_t)n;

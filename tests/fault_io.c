@@ -359,6 +359,39 @@ static void end_comes_after_what_was_sent(void **state)
     fail_calls = 1;
 }
 
+/* What the system tells once is not kept from who has got a part: that the connection has timed out is no deadline of
+ * the call's. */
+static int time_out_in_the_middle(void *arg)
+{
+    static const enum test_link links[] = {TEST_UNIX, TEST_TCP};
+
+    (void)arg;
+    for (size_t i = 0; i < TEST_LENGTH(links); i++) {
+        weft_time late = weft_now() + 3600 * WEFT_SEC, deadlines[] = {WEFT_NEVER, late, 0};
+        for (size_t at = 0; at < TEST_LENGTH(deadlines); at++) {
+            char bytes[SIZE];
+            int  ends[2];
+            test_link_make(ends, links[i]);
+            task_check(weft_write(ends[1], "a", 1, WEFT_NEVER) == 1);
+            task_check(weft_poll(ends[0], POLLIN, WEFT_NEVER) == POLLIN);
+            atomic_store(&asked, 0);
+            atomic_store(&failing, TRANSFER);
+            task_check(weft_read_full(ends[0], bytes, SIZE, deadlines[at]) == -ETIMEDOUT);
+            atomic_store(&failing, 0);
+            for (int end = 0; end < 2; end++) task_check(weft_close(ends[end]) == 0);
+        }
+    }
+    return 0;
+}
+
+static void a_connection_times_out(void **state)
+{
+    (void)state;
+    fail_with = ETIMEDOUT;
+    fail_at = 1;
+    assert_int_equal(test_run_workers(time_out_in_the_middle, NULL), 0);
+}
+
 /* The last, as from then on the library waits in another way. */
 static void waiting_fails(void **state)
 {
@@ -466,6 +499,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(registering_fails),
         cmocka_unit_test(older_systems_do_as_well),
         cmocka_unit_test(end_comes_after_what_was_sent),
+        cmocka_unit_test(a_connection_times_out),
         cmocka_unit_test(somebody_else_is_faster),
         cmocka_unit_test(waiting_fails),
         cmocka_unit_test(waiting_is_not_permitted),
