@@ -121,7 +121,14 @@ enum {
     TAKEN_FOR_ANOTHER = -EINTR, /* the kind was out of date: try again */
     NOT_CACHED = -ESTRPIPE,     /* the disk has to be waited for, and not by the worker */
     MAY_BLOCK = -ERESTART,      /* so it may, and whether the page cache has it nobody can tell */
+    NO_THREAD = -EUSERS,        /* nobody can do it now; no report says when, so it is not waited for */
 };
+
+/* What the caller is told instead. */
+static ssize_t told(ssize_t n)
+{
+    return n == NO_THREAD ? -EAGAIN : n;
+}
 
 /* From the page cache, if it is there. */
 static ssize_t try_file(const struct transfer *t, struct descriptor *d)
@@ -137,7 +144,7 @@ static noinline ssize_t by_thread(const struct transfer *t, struct descriptor *d
 {
     struct file_call call = {.transfer = t, .descriptor = d, .life = life};
     int              error = blocking_call(BLOCKING_FILES, run_file_call, &call);
-    return error ? error : call.result;
+    return error ? NO_THREAD : call.result;
 }
 
 static void end_request(void *d)
@@ -389,7 +396,7 @@ static always_inline ssize_t transfer_in(const struct transfer *t, struct descri
         bool    dry = !t->out && !t->message && known_dry(d, before.change[DESCRIPTOR_IN], t->size, deadline);
         ssize_t n = dry ? -EAGAIN : try_with_others(t, d, before.life);
         if (n >= 0) return transferred(t, d, before, n);
-        if (n != -EAGAIN && n != -EWOULDBLOCK) return n;
+        if (n != -EAGAIN && n != -EWOULDBLOCK) return told(n);
         bool ended = load_relaxed(&d->ended) || (again && !w); /* what a plain thread was told may be that */
         if (!t->out && unlikely(ended) && (n = try_after_end(*t, d, life)) != -EAGAIN) return n;
         expect(t, d);
@@ -435,7 +442,7 @@ static ssize_t at_offset(const struct transfer *t)
     if (!call_begin(d, life)) return call_was_closed(d);
     ssize_t n = try_file(t, d);
     call_end(d);
-    return n == MAY_BLOCK || n == NOT_CACHED ? off_worker(*t, d, life, n) : n;
+    return n == MAY_BLOCK || n == NOT_CACHED ? told(off_worker(*t, d, life, n)) : n;
 }
 
 ssize_t weft_pread(int fd, void *buf, size_t count, off_t offset, weft_time deadline)

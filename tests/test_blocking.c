@@ -266,6 +266,8 @@ static int call_without(void *arg)
     struct gate g = {.open = false};
     weft_task   task;
     int         seven = 7;
+    weft_time   deadlines[] = {WEFT_NEVER, weft_now() + 3600 * WEFT_SEC, 0};
+    char        bytes[16];
 
     (void)arg;
     atomic_store(&none_to_be_had, true);
@@ -273,6 +275,12 @@ static int call_without(void *arg)
     task_check(weft_open("/dev/null", O_RDONLY, 0) == -EAGAIN);
     task_check(weft_tcp_listen("localhost", "0", 1) == -EAGAIN);
     task_check(weft_tcp_connect("localhost", "1", WEFT_NEVER) == -EAGAIN);
+    for (size_t i = 0; i < TEST_LENGTH(deadlines); i++) {
+        /* Of this nobody can tell whether it is in memory. */
+        int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+        task_check(weft_read(fd, bytes, sizeof bytes, deadlines[i]) == -EAGAIN);
+        task_check(weft_close(fd) == 0);
+    }
     int listener = weft_tcp_listen("127.0.0.1", "0", 1); /* which asks nobody */
     task_check(listener >= 0 && weft_close(listener) == 0);
     atomic_store(&none_to_be_had, false);

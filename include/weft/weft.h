@@ -416,8 +416,8 @@ WEFT_API int weft_sleep(weft_time until);
  * pipe without O_NONBLOCK is opened once more for each transfer, through /proc/self/fd, so that nobody who is faster
  * can make a worker block; where that may not be, it is used when it says that it is ready, and then may block.
  * Regular files are always ready: what is not in memory is read and written by the system itself where it has an
- * io_uring for us, else, or with WEFT_IO=epoll in the environment, by a thread of weft's.  The call waits for the end
- * of that whatever its deadline, cancelled or not.
+ * io_uring for us, else, or with WEFT_IO=epoll in the environment, by a thread of weft's; -EAGAIN when none can be had.
+ * The call waits for the end of that whatever its deadline, cancelled or not.
  *
  * A write to a socket may let those run first that are ready on its worker, so that what they write goes to the system
  * together, by an io_uring; not with WEFT_IO=epoll.  Another worker that is idle makes it instead when one of them
