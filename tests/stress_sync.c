@@ -3,6 +3,7 @@
  * In each test tasks and threads give and take, some waits end by a deadline or are cancelled, and in the end what
  * was given is what was taken and what is left.
  */
+#include "support_chan.h"
 #include "support_wait.h"
 
 #include <stdlib.h>
@@ -259,6 +260,130 @@ static void cond_loses_no_signal(void **state)
     assert_int_equal(t.count, 0);
 }
 
+/* ---- one is patient among those who give up ------------------------------------- */
+
+/* Where one who waits for good is to get what is given once, though others wait as well, for a while: who of these
+ * gets it gives it back.  If one who has given up took a wake-up with it, nobody would come to wake the patient one. */
+struct desk {
+    struct tokens tokens;
+    weft_sem      sem;
+    weft_chan    *chan;
+    weft_event    begun;
+};
+
+struct hall {
+    struct desk    *desks;
+    size_t          count;
+    test_wait_call *take;
+    void (*give)(void *desk, uint32_t *random);
+    atomic_uint members;
+};
+
+static int take_from_cond(void *desk, weft_time deadline)
+{
+    return take_token(&((struct desk *)desk)->tokens, deadline);
+}
+
+static void give_to_cond(void *desk, uint32_t *random)
+{
+    put_token(&((struct desk *)desk)->tokens, random);
+}
+
+static int take_from_sem(void *desk, weft_time deadline)
+{
+    return weft_sem_wait(&((struct desk *)desk)->sem, deadline);
+}
+
+static void give_to_sem(void *desk, uint32_t *random)
+{
+    (void)random;
+    weft_sem_post(&((struct desk *)desk)->sem);
+}
+
+static int take_from_chan(void *desk, weft_time deadline)
+{
+    return weft_chan_recv(((struct desk *)desk)->chan, NULL, 0, deadline);
+}
+
+static int select_from_chan(void *desk, weft_time deadline)
+{
+    weft_chan       *chan = ((struct desk *)desk)->chan;
+    struct weft_case cases[] = {{.chan = chan}, {.chan = NULL}, {.chan = chan}};
+
+    return weft_select(cases, TEST_LENGTH(cases), deadline);
+}
+
+static void give_to_chan(void *desk, uint32_t *random)
+{
+    (void)random;
+    task_check(weft_chan_send(((struct desk *)desk)->chan, NULL, 0, WEFT_NEVER) == 0);
+}
+
+static void linger(uint32_t *random, bool is_task)
+{
+    for (uint32_t i = is_task ? test_random(random) % 8 : 0; i > 0; i--) weft_yield();
+    test_spin(test_random(random) % 4096);
+}
+
+/* Gives when one who waits has just been cancelled, and may not have gone on yet. */
+static void cancel_and_give(struct hall *h, struct desk *d, uint32_t *random, bool is_task)
+{
+    struct cancelled_wait wait = {h->take, d};
+    weft_task             task;
+
+    if (is_task) weft_spawn(&task, wait_to_be_cancelled, &wait);
+    linger(random, is_task);
+    if (is_task) weft_cancel(&task);
+    h->give(d, random);
+    if (is_task && weft_await(&task) >= 0) h->give(d, random);
+}
+
+static void serve_desks(void *shared, uint32_t *random, bool is_task)
+{
+    struct hall *h = shared;
+    unsigned     self = atomic_fetch_add(&h->members, 1);
+
+    for (size_t i = 0; i < h->count; i++) {
+        struct desk *d = &h->desks[i];
+        unsigned     part = (unsigned)(self + i) % (TASKS + THREADS);
+        if (part == 0) {
+            weft_event_set(&d->begun);
+            linger(random, is_task); /* so that others wait before it */
+            task_check(h->take(d, WEFT_NEVER) >= 0);
+        } else if (part < 6) {
+            task_check(weft_event_wait(&d->begun, WEFT_NEVER) == 0);
+            if (part == 1) cancel_and_give(h, d, random, is_task);
+            else if (wait_somehow(h->take, d, random, is_task) >= 0) h->give(d, random);
+        }
+    }
+}
+
+static void the_patient_one_is_woken(void **state)
+{
+    static const struct {
+        test_wait_call *take;
+        void (*give)(void *desk, uint32_t *random);
+        size_t capacity;
+    } kinds[] = {
+        {take_from_cond, give_to_cond, 0}, {take_from_sem, give_to_sem, 0},     {take_from_chan, give_to_chan, 0},
+        {take_from_chan, give_to_chan, 1}, {select_from_chan, give_to_chan, 0}, {select_from_chan, give_to_chan, 1},
+    };
+
+    (void)state;
+    for (size_t k = 0; k < TEST_LENGTH(kinds); k++) {
+        struct hall h = {.count = test_scale(1000), .take = kinds[k].take, .give = kinds[k].give};
+        h.desks = calloc(h.count, sizeof *h.desks);
+        assert_non_null(h.desks);
+        for (size_t i = 0; i < h.count; i++) h.desks[i].chan = test_make_chan(0, kinds[k].capacity);
+        crowd(serve_desks, &h);
+        for (size_t i = 0; i < h.count; i++) {
+            assert_int_equal(h.take(&h.desks[i], 0), -EAGAIN);
+            weft_chan_destroy(h.desks[i].chan);
+        }
+        free(h.desks);
+    }
+}
+
 /* ---- group and event --------------------------------------------------------- */
 
 enum { SHARED_ROUNDS = 2000 };
@@ -439,6 +564,7 @@ int main(void)
         cmocka_unit_test(rwlock_keeps_two_words_equal),
         cmocka_unit_test(sem_neither_loses_nor_doubles),
         cmocka_unit_test(cond_loses_no_signal),
+        cmocka_unit_test(the_patient_one_is_woken),
         cmocka_unit_test(groups_and_events_let_all_go_on),
         cmocka_unit_test(barrier_counts_only_those_that_came),
         cmocka_unit_test(the_first_is_the_only_one),
