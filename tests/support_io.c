@@ -2,6 +2,7 @@
 #include "support_io.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -134,6 +135,15 @@ const char *test_port(int fd, char text[8])
     return text;
 }
 
+ssize_t test_write(int fd, const void *bytes, size_t size)
+{
+    ssize_t n;
+
+    do n = write(fd, bytes, size);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
 size_t test_fill(int fd)
 {
     static const char bytes[16384];
@@ -142,7 +152,7 @@ size_t test_fill(int fd)
 
     need(fcntl(fd, F_SETFL, flags | O_NONBLOCK));
     for (size_t size = sizeof bytes; size > 0; size /= 2)
-        for (ssize_t n; (n = write(fd, bytes, size)) > 0;) filled += (size_t)n;
+        for (ssize_t n; (n = test_write(fd, bytes, size)) > 0;) filled += (size_t)n;
     need(fcntl(fd, F_SETFL, flags));
     return filled;
 }

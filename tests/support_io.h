@@ -38,6 +38,9 @@ int test_unix_listener(struct sockaddr_storage *address, socklen_t *size, int ba
 /* Its port, as text. */
 const char *test_port(int fd, char text[8]);
 
+/* write(2), again when a signal has interrupted it, as it may a terminal's. */
+ssize_t test_write(int fd, const void *bytes, size_t size);
+
 /* Writes without waiting until no more is taken; how much that was. */
 size_t test_fill(int fd);
 
