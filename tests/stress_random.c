@@ -842,9 +842,11 @@ static void take_from(struct test_actor *a)
 {
     struct source *s = &((struct family *)a->stage)->sources[test_random(&a->chance) % GENERATORS];
     void          *value = NULL;
-    size_t         uses = atomic_fetch_add(&s->uses, 1);
+    size_t         uses = atomic_load(&s->uses);
     int            users = atomic_fetch_add(&s->users, 1);
-    int            result = weft_gen_next(s->gen, &value);
+
+    atomic_fetch_add(&s->uses, 1); /* last, so whoever begins to use it from here on is counted from there on */
+    int result = weft_gen_next(s->gen, &value);
 
     if (result == 1) {
         long number = (long)value;
