@@ -4,7 +4,7 @@
  * before its scope is closed, and whoever is told a reason within one scope is
  * told the same one, which somebody gave who reaches that far.
  */
-#include "support.h"
+#include "support_play.h"
 
 #include <string.h>
 
@@ -333,38 +333,15 @@ static void the_first_reason_stays(void **state)
 
 /* ---- reasons ------------------------------------------------------------------------------- */
 
-/* Somewhere in a tree: an open scope, or a spawned task; and why it, and all within, may be cancelled, which is noted
- * before it is done. */
-struct place {
-    struct place *outer;
-    bool          shield;
-    weft_time     deadline;
-    atomic_bool   cancelled, failed;
-    atomic_int    jobs; /* that have not ended */
-    weft_scope    scope;
-};
-
-/* Some of the open scopes, for whoever cancels them from outside. */
-static weft_mutex    open_lock;
-static struct place *open_places[16];
-
-static bool was_given(const struct place *p, int reason)
-{
-    for (; p; p = p->shield ? NULL : p->outer) {
-        if (reason == -ECANCELED && atomic_load(&p->cancelled)) return true;
-        if (reason == -EIO && atomic_load(&p->failed)) return true;
-        if (reason == -ETIMEDOUT && p->deadline && weft_now() >= p->deadline) return true;
-    }
-    return false;
-}
-
+/* A job or a spawned task. */
 struct branch {
-    struct place *at;
-    uint32_t      chance;
-    int           depth;
+    struct test_place *at;
+    atomic_int        *jobs; /* of its scope, that have not ended */
+    uint32_t           chance;
+    int                depth;
 };
 
-static void live(struct place *at, uint32_t *chance, int depth);
+static void live(struct test_place *at, uint32_t *chance, int depth);
 
 static int run_job(void *arg)
 {
@@ -373,7 +350,7 @@ static int run_job(void *arg)
     live(self.at, &self.chance, self.depth);
     bool fails = test_random(&self.chance) % 8 == 0;
     if (fails) atomic_store(&self.at->failed, true);
-    atomic_fetch_sub(&self.at->jobs, 1);
+    atomic_fetch_sub(self.jobs, 1);
     return fails ? -EIO : 0;
 }
 
@@ -385,16 +362,16 @@ static int run_spawned(void *arg)
     return 0;
 }
 
-static void spawn_within(struct place *outer, uint32_t *chance, int depth)
+static void spawn_within(struct test_place *outer, uint32_t *chance, int depth)
 {
-    struct place  places[3];
-    struct branch branches[3];
-    weft_task     tasks[3];
-    unsigned      count = 1 + test_random(chance) % 3;
+    struct test_place places[3];
+    struct branch     branches[3];
+    weft_task         tasks[3];
+    unsigned          count = 1 + test_random(chance) % 3;
 
     for (unsigned i = 0; i < count; i++) {
-        places[i] = (struct place){.outer = outer};
-        branches[i] = (struct branch){&places[i], test_random(chance) | 1, depth};
+        places[i] = (struct test_place){.outer = outer};
+        branches[i] = (struct branch){&places[i], NULL, test_random(chance) | 1, depth};
         weft_spawn(&tasks[i], run_spawned, &branches[i]);
     }
     if (test_random(chance) % 2) {
@@ -405,29 +382,20 @@ static void spawn_within(struct place *outer, uint32_t *chance, int depth)
     for (unsigned i = 0; i < count; i++) task_check(weft_await(&tasks[i]) == 0);
 }
 
-/* Where others may cancel it, while it stands there, or takes it away. */
-static bool show(unsigned at, struct place *before, struct place *after)
+static void open_within(struct test_place *outer, uint32_t *chance, int depth)
 {
-    weft_mutex_lock(&open_lock);
-    bool shown = open_places[at] == before;
-    if (shown) open_places[at] = after;
-    weft_mutex_unlock(&open_lock);
-    return shown;
-}
-
-static void open_within(struct place *outer, uint32_t *chance, int depth)
-{
-    struct place self = {.outer = outer, .shield = test_random(chance) % 6 == 0};
-    bool         one_root = test_random(chance) % 6 == 0;
-    unsigned     at = test_random(chance) % TEST_LENGTH(open_places);
+    struct test_place self = {.outer = outer, .shield = test_random(chance) % 6 == 0};
+    bool              one_root = test_random(chance) % 6 == 0;
+    atomic_int        jobs = 0;
+    unsigned          at = test_random(chance) % TEST_SHOWN;
 
     if (test_random(chance) % 3 == 0) self.deadline = weft_now() + test_random(chance) % WEFT_MS;
     task_check(weft_scope_open(&self.scope, WEFT_SCOPE(.deadline = self.deadline, .one_root = one_root,
                                                        .shield = self.shield)) == 0);
-    bool shown = show(at, NULL, &self);
+    bool shown = test_show(at, NULL, &self);
     for (unsigned i = test_random(chance) % 4; i > 0; i--) {
-        struct branch job = {&self, test_random(chance) | 1, depth};
-        atomic_fetch_add(&self.jobs, 1);
+        struct branch job = {&self, &jobs, test_random(chance) | 1, depth};
+        atomic_fetch_add(&jobs, 1);
         task_check(weft_go(run_job, &job, sizeof job) == 0);
     }
     live(&self, chance, depth);
@@ -436,15 +404,15 @@ static void open_within(struct place *outer, uint32_t *chance, int depth)
         weft_scope_cancel(&self.scope);
         task_check(weft_check() != 0);
     }
-    if (shown) show(at, &self, NULL);
+    if (shown) test_show(at, &self, NULL);
     bool late = self.deadline && weft_now() >= self.deadline;
     int  before = weft_check(), result = weft_scope_close(&self.scope);
-    task_check(result == 0 ? before == 0 && !late : was_given(&self, result));
+    task_check(result == 0 ? before == 0 && !late : test_was_given(&self, result));
     task_check(before == 0 || result == before);
-    task_check(atomic_load(&self.jobs) == 0);
+    task_check(atomic_load(&jobs) == 0);
 }
 
-static void live(struct place *at, uint32_t *chance, int depth)
+static void live(struct test_place *at, uint32_t *chance, int depth)
 {
     int before = 0;
 
@@ -465,7 +433,7 @@ static void live(struct place *at, uint32_t *chance, int depth)
         case 5: weft_yield(); break;
         }
         if (reason == 0) reason = weft_check();
-        task_check(reason == 0 ? before == 0 : was_given(at, reason));
+        task_check(reason == 0 ? before == 0 : test_was_given(at, reason));
         task_check(before == 0 || reason == before);
         before = reason;
     }
@@ -476,13 +444,7 @@ static void cancel_any(void *arg)
     uint32_t chance = 1;
 
     while (!atomic_load((atomic_bool *)arg)) {
-        weft_mutex_lock(&open_lock);
-        struct place *p = open_places[test_random(&chance) % TEST_LENGTH(open_places)];
-        if (p) {
-            atomic_store(&p->cancelled, true);
-            weft_scope_cancel(&p->scope);
-        }
-        weft_mutex_unlock(&open_lock);
+        test_cancel_shown(test_random(&chance) % TEST_SHOWN);
         test_sleep(50 * WEFT_US);
     }
 }

@@ -3,11 +3,10 @@
 
 /* ---- places ---------------------------------------------------------------- */
 
-/* Some of the open scopes, for whoever cancels them from outside. */
 static weft_mutex         shown_lock;
-static struct test_place *shown[8];
+static struct test_place *shown[TEST_SHOWN];
 
-static bool show(unsigned at, struct test_place *before, struct test_place *after)
+bool test_show(unsigned at, struct test_place *before, struct test_place *after)
 {
     weft_mutex_lock(&shown_lock);
     bool done = shown[at] == before;
@@ -16,7 +15,7 @@ static bool show(unsigned at, struct test_place *before, struct test_place *afte
     return done;
 }
 
-static void cancel_shown(unsigned at)
+void test_cancel_shown(unsigned at)
 {
     weft_mutex_lock(&shown_lock);
     if (shown[at]) {
@@ -26,7 +25,7 @@ static void cancel_shown(unsigned at)
     weft_mutex_unlock(&shown_lock);
 }
 
-static bool was_given(const struct test_place *p, int reason)
+bool test_was_given(const struct test_place *p, int reason)
 {
     for (; p; p = p->shield ? NULL : p->outer) {
         if (reason == -ECANCELED && atomic_load(&p->cancelled)) return true;
@@ -41,7 +40,7 @@ static void judge_reason(struct test_actor *a, int reason)
 {
     struct test_place *p = a->at;
 
-    if (reason) task_check(was_given(p, reason));
+    if (reason) task_check(test_was_given(p, reason));
     task_check(p->told == 0 || reason == p->told);
     p->told = reason;
 }
@@ -93,7 +92,7 @@ static void live_in_scope(struct test_actor *a, int depth)
 {
     struct test_place self = {.outer = a->at, .shield = test_random(&a->chance) % 6 == 0};
     bool              one_root = test_random(&a->chance) % 6 == 0;
-    unsigned          at = test_random(&a->chance) % TEST_LENGTH(shown);
+    unsigned          at = test_random(&a->chance) % TEST_SHOWN;
     struct doom       doom = {&self, test_random(&a->chance) % 8, test_random(&a->chance) % 2};
     bool              doomed = test_random(&a->chance) % 2;
 
@@ -102,7 +101,7 @@ static void live_in_scope(struct test_actor *a, int depth)
     task_check(weft_scope_open(&self.scope, WEFT_SCOPE(.deadline = self.deadline, .one_root = one_root,
                                                        .shield = self.shield)) == 0);
     a->at = &self;
-    bool is_shown = show(at, NULL, &self);
+    bool is_shown = test_show(at, NULL, &self);
     if (doomed) task_check(weft_go(bring_doom, &doom, sizeof doom) == 0);
     live(a, test_random(&a->chance) % 12, depth);
     if (test_random(&a->chance) % 8 == 0) {
@@ -110,7 +109,7 @@ static void live_in_scope(struct test_actor *a, int depth)
         weft_scope_cancel(&self.scope);
         task_check(weft_check() != 0);
     }
-    if (is_shown) show(at, &self, NULL);
+    if (is_shown) test_show(at, &self, NULL);
     bool late = self.deadline && weft_now() >= self.deadline;
     int  before = weft_check(), result = weft_scope_close(&self.scope);
     judge_reason(a, result);
@@ -168,7 +167,7 @@ static void live(struct test_actor *a, unsigned turns, int depth)
             if (!a->is_thread && depth > 0) live_in_task(a, depth - 1);
             break;
         case 3: weft_yield(); break;
-        case 4: cancel_shown(test_random(&a->chance) % TEST_LENGTH(shown)); break;
+        case 4: test_cancel_shown(test_random(&a->chance) % TEST_SHOWN); break;
         case 5: judge_reason(a, weft_check()); break;
         default:
             if (a->serial) {
@@ -240,12 +239,12 @@ static void play_gang(struct test_actor *actors, unsigned count, uint32_t *chanc
     struct test_place  gang = {.outer = NULL};
     struct test_serial serial = {0};
     bool               one_root = test_random(chance) % 2, cancels = test_random(chance) % 2;
-    unsigned           at = test_random(chance) % TEST_LENGTH(shown);
+    unsigned           at = test_random(chance) % TEST_SHOWN;
 
     if (test_random(chance) % 4 == 0) gang.deadline = weft_now() + test_random(chance) % WEFT_MS;
     gang.doomed = cancels || gang.deadline;
     task_check(weft_scope_open(&gang.scope, WEFT_SCOPE(.deadline = gang.deadline, .one_root = one_root)) == 0);
-    bool is_shown = show(at, NULL, &gang);
+    bool is_shown = test_show(at, NULL, &gang);
     for (unsigned i = 0; i < count; i++) {
         struct test_actor *a = &actors[i];
         a->outermost.outer = &gang;
@@ -258,9 +257,9 @@ static void play_gang(struct test_actor *actors, unsigned count, uint32_t *chanc
         atomic_store(&gang.cancelled, true);
         weft_scope_cancel(&gang.scope);
     }
-    if (is_shown) show(at, &gang, NULL);
+    if (is_shown) test_show(at, &gang, NULL);
     int result = weft_scope_close(&gang.scope);
-    task_check(result ? was_given(&gang, result) : !cancels);
+    task_check(result ? test_was_given(&gang, result) : !cancels);
     task_check(serial.acts == atomic_load(&serial.all));
     for (unsigned i = 0; i < count; i++) actors[i].serial = NULL;
 }

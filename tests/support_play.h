@@ -22,6 +22,18 @@ struct test_place {
     weft_scope         scope;
 };
 
+/* Whether somebody has given this reason who reaches that far. */
+bool test_was_given(const struct test_place *p, int reason);
+
+enum { TEST_SHOWN = 16 };
+
+/* Some of the open scopes stand where whoever wants to cancels them.  If the one before stands there, that after it
+ * does from now on; NULL: nobody. */
+bool test_show(unsigned at, struct test_place *before, struct test_place *after);
+
+/* Any thread. */
+void test_cancel_shown(unsigned at);
+
 enum { TEST_ACTORS = 10 };
 
 /* Serial: it is in one scope of one root with others. */
