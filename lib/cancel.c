@@ -162,7 +162,7 @@ static void end_wait(struct node *n, int reason)
 
 /* All below `top`, depth first, with the locks held from top down to where it is:
  * so no node on the way can leave meanwhile, and it takes no memory.  But not below one that has a reason of its own,
- * which came first: whoever waits there still is about to find that out. */
+ * which came first and stays while the cancel_lock is held: whoever waits there still is about to find that out. */
 static void end_waits_below(struct node *top, int reason)
 {
     struct node *n = top, *child;
@@ -188,16 +188,15 @@ void cancel_node(struct weft_runtime *rt, struct node *n, int reason)
     add_acq_rel(&rt->pins, 1);
     lock_take(&rt->cancel_lock);
     if (!cancel_reason(n)) {
-        /* Who sees the reason sees that the epoch before is over; who sees the one after sees the reason. */
+        /* relaxed: who sees the reason (cancel_reason) sees by that that the epoch before is over. */
         int32_t epoch = load_relaxed(&rt->epoch);
         store_relaxed(&rt->epoch, epoch | EPOCH_CHANGES);
         order_release(&n->reason);
-        store_release(&n->reason,
-                      reason); /* pairs with cancel_reason, and cancel_check_slow's note of an older epoch */
+        store_release(&n->reason, reason); /* pairs with cancel_reason */
         chaos_point();
-        /* release: pairs with cancel_check_slow.  More than 0, as a node that was never looked at has 0, and a reason
-         * is less. */
-        store_release(&rt->epoch, epoch == EPOCH_LAST ? EPOCH_FIRST : epoch + EPOCH_FIRST);
+        /* release: pairs with cancel_check_slow; who sees this epoch sees the reason.  More than 0, as a node that was
+         * never looked at has 0, and a reason is less. */
+        store_release(&rt->epoch, epoch == EPOCH_LAST ? EPOCH_FIRST : epoch + EPOCH_STEP);
         fence_seq(); /* pairs with publish_and_unlock in wait.c */
         chaos_point();
         end_waits_below(n, reason);

@@ -11,7 +11,7 @@
 #include "park.h"
 
 /* A runtime's epoch begins with each cancel, and is 0 before the first.  While it changes it is nobody's to note. */
-enum { EPOCH_CHANGES = 1, EPOCH_FIRST = 2, EPOCH_LAST = INT32_MAX - 1 };
+enum { EPOCH_CHANGES = 1, EPOCH_STEP = 2, EPOCH_FIRST = EPOCH_STEP, EPOCH_LAST = INT32_MAX - 1 };
 
 /* Whether nothing was cancelled since the running task has looked. */
 static always_inline bool cancel_seen(const struct fiber *f)

@@ -534,8 +534,8 @@ ready_t search_work(struct worker *w)
             if ((item = work_pick(w))) return item;
         }
         /* To watch is a thousand instructions and more each time, which a busy server need not spend: it is as if a
-         * pick had polled.  (Rejected: with other workers, too.  They lie down three times as often then, as who polls
-         * leaves nothing to steal: 64 connections on two workers took 1.14 times as long.) */
+         * pick had polled.  (Rejected: with other workers, too.  With 64 connections two of them took 1.14 times as
+         * long, and lay down three times as often.) */
         if (w->poll_first && (w->poll_first = work_poll(w) > 0) && (item = work_pick(w))) return item;
         if (!w->rest && ((item = steal(w)) || (item = look_aside(w, hired)))) return spread(w, item, hired ? 2 : 1);
         if (idle_closed(&rt->idle)) return 0;

@@ -378,8 +378,9 @@ static noinline ssize_t try_after_end(struct transfer t, struct descriptor *d, u
     if (!call_begin(d, life)) return call_was_closed(d);
     bool over = poll(&polled, 1, 0) > 0 && (polled.revents & POLLRDHUP);
     if (over) n = try_socket(&t); /* what has come before it */
+    bool at_end = over && n == -EAGAIN && io_socket_type(t.fd) != SOCK_STREAM;
     call_end(d);
-    if (!over || n != -EAGAIN || io_socket_type(t.fd) == SOCK_STREAM) return n;
+    if (!at_end) return n;
     if (t.message) t.message->msg_namelen = 0, t.message->msg_controllen = 0, t.message->msg_flags = 0;
     return 0;
 }
