@@ -368,8 +368,8 @@ static always_inline void expect(const struct transfer *t, const struct descript
     f->soon[1] = t->message ? (const void *)t->message : t->bytes;
 }
 
-/* The end may have been reported.  Of a socket that has no connection and was shut down, a call that waits says so, and one
- * that does not, that there is nothing yet. */
+/* The end may have been reported.  Of a socket that has no connection and was shut down, a call that waits says so, and
+ * one that does not, that there is nothing yet. */
 static noinline ssize_t try_after_end(struct transfer t, struct descriptor *d, uint32_t life)
 {
     struct pollfd polled = {.fd = t.fd, .events = POLLRDHUP};
