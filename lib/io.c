@@ -362,9 +362,9 @@ noinline int io_wait(int fd, struct descriptor *d, struct call_moment before, sh
     return outcome == IO_CLOSED || !call_lives(d, before.life) ? call_was_closed(d) : 0;
 }
 
-/* So with a message to a local address whose receiver has no room: whether it has, the sender's socket does not know, and
- * to try is to be told again.  And so a plain thread that reads, while an error waits to be received as such; a task is
- * told of that once. */
+/* So with a message to a local address whose receiver has no room: whether it has, the sender's socket does not know,
+ * and to try is to be told again.  And so a plain thread that reads, while an error waits to be received as such; a
+ * task is told of that once. */
 noinline int io_wait_again(int fd, struct descriptor *d, struct call_moment before, short events, weft_time deadline,
                            const struct wait_kind *kind)
 {

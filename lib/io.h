@@ -5,8 +5,8 @@
  *   3. With the entry's lock held: if a report has come since 1, the call tries again; else it waits.  A report
  *      wakes all that wait for its direction, and they try again.
  *
- * A plain thread polls the descriptor itself, and an eventfd by which weft_close wakes it; without one, when there is no
- * descriptor left, it looks every so often.
+ * A plain thread polls the descriptor itself, and an eventfd by which weft_close wakes it; without one, when there is
+ * no descriptor left, it looks every so often.
  *
  * ThreadSanitizer knows the system calls that transfer, and what they order; each is made by the caller, or in its name
  * (blocking.c).  What serves waiting is hidden from it.
@@ -33,7 +33,8 @@ struct io_thread {
 /* SOCK_STREAM and so on; -1: it is no socket. */
 int io_socket_type(int fd);
 
-/* A socket becomes non-blocking, in that life of the number; 0, or a negative error: -ENOTSOCK for another thing that is not. */
+/* A socket becomes non-blocking, in that life of the number; 0, or a negative error: -ENOTSOCK for another thing that
+ * is not. */
 int io_make_nonblocking(int fd, struct descriptor *d, uint32_t life);
 
 /* Returns 0 when one of the events may have come since the moment; or a negative error. */

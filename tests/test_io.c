@@ -1452,8 +1452,8 @@ static void wait_with_all_numbers_taken(enum test_link link, short events)
     call.deadline = WEFT_NEVER;
     call_until_it_waits(&call);
     task_check(weft_close(ends[0]) == 0);
-    /* The only number that is free is another's when it looks again, unless the thread, which may have it for a moment to
-     * wait with, has ended by then. */
+    /* The only number that is free is another's when it looks again, unless the thread, which may have it for a moment
+     * to wait with, has ended by then. */
     task_until((next = dup(others[0])) >= 0);
     task_check(test_call_end(&call) == -EBADF);
     task_check(setrlimit(RLIMIT_NOFILE, &before) == 0);
